@@ -1,0 +1,1 @@
+"""The analysis layer: warehouse, measures, mining and reports over the log."""

@@ -1,0 +1,1 @@
+"""The contact layer: one package a channel, none of which knows another."""

@@ -1,0 +1,1 @@
+"""The transaction layer: blueprint, forms, processes and cases, customers, and the agents' desk."""
