@@ -1,12 +1,22 @@
-"""Databases for every test: `database_url` runs a test on SQLite and again on PostgreSQL, on an empty one."""
+"""What every test may ask for: an empty database of either engine or of both in turn, and a browser."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from playwright.async_api import Browser
 
+from tests.support.browser import BrowserMissing, open_browser
 from tests.support.postgres import Cluster, PostgresMissing
+
+
+def skip_unless_ci(missing: Exception) -> NoReturn:
+    """A developer may lack a program that a test needs; where changes are judged, nothing is left out."""
+    if os.environ.get("CI") == "true":
+        raise missing
+    pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +25,7 @@ def postgres_cluster() -> Iterator[Cluster]:
     try:
         cluster = Cluster()
     except PostgresMissing as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+        skip_unless_ci(missing)
     with cluster:
         yield cluster
 
@@ -42,3 +50,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium of the test's own; pages are opened with `tests.support.browser.open_page`."""
+    try:
+        async with open_browser() as opened:
+            yield opened
+    except BrowserMissing as missing:
+        skip_unless_ci(missing)
