@@ -1,1 +1,1 @@
-"""The contact layer: one package a channel, none of which knows another."""
+"""The contact layer: one folder a kind of channel, one file a provider, listed in channels.catalog."""

@@ -1,0 +1,1 @@
+"""Telegram will live here: a bot, off unless it is configured. Nothing is built yet."""
