@@ -56,7 +56,7 @@ format: $(DEV) ## Put the Python files into the one style
 assets: $(ASSETS) ## Build the browser's files into web/dist
 .PHONY: up-demo
 up-demo: ## Start the demo in a container
-	docker compose up --build
+	docker compose run --build --rm --service-ports switchboard demo
 
 .PHONY: lock
 lock: ## Lock the packages named in requirements*.in; UPGRADE=1 takes newer ones
