@@ -88,6 +88,8 @@ web/package-lock.json:
 $(NODE_MODULES): web/package-lock.json
 	cd web && ../scripts/node npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
-$(DIST): $(NODE_MODULES) $(shell [ ! -d web ] || find web -mindepth 1 -not -name '.*' -not -path '*/node_modules/*' -not -path 'web/dist*' -not -path 'web/src/generated*')
+SOURCES := $(if $(ASSETS),$(shell find web -mindepth 1 -not -name '.*' -not -path 'web/node_modules*' \
+    -not -path 'web/dist*' -not -path 'web/src/generated*'))
+$(DIST): $(NODE_MODULES) $(SOURCES)
 	cd web && ../scripts/node npm run --silent build
 	@touch $@
