@@ -121,7 +121,9 @@ class ChannelSpec(Generic[ConfigT]):
     kind: ChannelKind
     title: str
     config: type[ConfigT]
-    build: Callable[[Account[ConfigT], AdapterTools], Any]  # an object that fulfils one or more of the protocols
+    build: Callable[
+        [Account[ConfigT], AdapterTools], Any
+    ]  # an object that fulfils one or more of the protocols
     secrets: tuple[str, ...] = ()  # names of the secrets that the adapter needs
     actions: tuple[str, ...] = ()  # webhook actions: /hooks/<account>/<action>
     is_demo: bool = False

@@ -45,7 +45,9 @@ def _alphanumeric(text: str) -> Address:
     name = text.strip()
     if _ALPHANUMERIC.fullmatch(name):
         return Address("short", name.upper())
-    raise BadInput("This is no telephone number; write it with its country code, such as +8613800000000.", text=text[:40])
+    raise BadInput(
+        "This is no telephone number; write it with its country code, such as +8613800000000.", text=text[:40]
+    )
 
 
 def parse(text: str, region: str = "CN") -> Address:

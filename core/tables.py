@@ -27,10 +27,9 @@ class LogKey(SQLModel, table=True):
     """What makes an event unique, for ever: unpartitioned and never pruned."""
 
     __tablename__ = "log_key"
-    __table_args__: ClassVar[Any] = (UniqueConstraint("seq"), {"sqlite_with_rowid": False})
+    __table_args__: ClassVar[Any] = ({"sqlite_with_rowid": False},)
     account: str = Field(primary_key=True, sa_type=Text)
     dedupe_key: str = Field(primary_key=True, sa_type=Text)
-    seq: int = Field(sa_type=Big)
     id: UUID = Field(sa_type=Id)
 
 
@@ -121,7 +120,10 @@ class ActOutcome(SQLModel, table=True):
 
 class Party(SQLModel, table=True):
     __tablename__ = "party"
-    __table_args__: ClassVar[Any] = (Index("ix_party_folded", "folded"), Index("ix_party_kind", "kind", "territory"))
+    __table_args__: ClassVar[Any] = (
+        Index("ix_party_folded", "folded"),
+        Index("ix_party_kind", "kind", "territory"),
+    )
     id: UUID = Field(primary_key=True, sa_type=Id)
     kind: str = Field(sa_type=Text)  # a customer kind of the blueprint, or "unknown"
     name: str = Field(sa_type=Text)
@@ -271,7 +273,9 @@ class AccountRow(SQLModel, table=True):
     provider: str = Field(sa_type=Text)
     title: str = Field(sa_type=Text)
     config: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
-    secrets: dict[str, str] = Field(default_factory=dict, sa_type=Json)  # name -> reference (env:NAME, file:PATH)
+    secrets: dict[str, str] = Field(
+        default_factory=dict, sa_type=Json
+    )  # name -> reference (env:NAME, file:PATH)
     is_enabled: bool = Field(default=True)
     updated_at: datetime = Field(default_factory=now, sa_type=Instant)
 

@@ -71,8 +71,8 @@ def content_digest(
     for field in (scheme, address, own, text, raw_type):
         encoded = field.encode("utf-8", "surrogatepass")
         parts += (struct.pack(">I", len(encoded)), encoded)
-    for field in (data, raw):
-        parts += (struct.pack(">I", len(field)), field)
+    for blob in (data, raw):
+        parts += (struct.pack(">I", len(blob)), blob)
     return hashlib.sha256(b"".join(parts)).digest()
 
 

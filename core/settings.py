@@ -1,0 +1,30 @@
+"""The process's settings, read from SWITCHBOARD_… variables."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SWITCHBOARD_", frozen=True, extra="ignore")
+
+    data: Path = Field(default=Path("var"), description="Folder of everything that the hub keeps.")
+    port: int = Field(default=8080, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1")
+    public_url: str = Field(
+        default="", description="How providers and browsers reach us; signatures are made over it."
+    )
+    database: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    region: str = Field(default="CN", description="Where telephone numbers without a country code belong.")
+    timezone: str = Field(default="Asia/Shanghai")
+    log_level: str = Field(default="INFO")
+    is_demo: bool = False
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite+aiosqlite:///{(self.data / 'switchboard.db').resolve()}"
+
+    @property
+    def origin(self) -> str:
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
