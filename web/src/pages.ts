@@ -1,0 +1,35 @@
+// Which page an address opens. Each page is its own chunk, loaded when it is first needed.
+import type { Component } from 'svelte';
+
+export interface Page {
+  file: string;
+  /** `frame`: signed in, with the rail. `plain`: the page stands alone. */
+  shell: 'frame' | 'plain';
+}
+
+const files = import.meta.glob<{ default: Component }>([
+  './signin/SignInPage.svelte',
+  './console/ConsolePage.svelte',
+  './collection/CollectionPage.svelte',
+  './phone/SimulatorPage.svelte',
+  './doors/DoorsPage.svelte',
+  './doors/SideBySidePage.svelte',
+]);
+
+const PAGES: Record<string, Page> = {
+  '': { file: './doors/DoorsPage.svelte', shell: 'plain' },
+  signin: { file: './signin/SignInPage.svelte', shell: 'plain' },
+  console: { file: './console/ConsolePage.svelte', shell: 'frame' },
+  collection: { file: './collection/CollectionPage.svelte', shell: 'frame' },
+  simulator: { file: './phone/SimulatorPage.svelte', shell: 'frame' },
+  'side-by-side': { file: './doors/SideBySidePage.svelte', shell: 'frame' },
+};
+
+export function pageAt(parts: readonly string[]): Page | null {
+  return PAGES[parts[0] ?? ''] ?? null;
+}
+
+export async function loadPage(page: Page): Promise<Component | null> {
+  const load = files[page.file];
+  return load ? (await load()).default : null;
+}
