@@ -25,8 +25,9 @@ _CHECKPOINT_PAGES = 2_000
 class Tx:
     """An open write transaction. Whoever receives it neither commits nor talks to the network."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, is_sqlite: bool) -> None:
         self.session = session
+        self.is_sqlite = is_sqlite
         self._after: list[Callable[[], None]] = []
 
     def after_commit(self, act: Callable[[], None]) -> None:
@@ -79,7 +80,7 @@ class Database:
             self.gate if self.is_sqlite else nullcontext(),
             AsyncSession(self._writers, expire_on_commit=False) as session,
         ):
-            tx = Tx(session)
+            tx = Tx(session, self.is_sqlite)
             await session.connection(execution_options={"is_durable": is_durable})
             yield tx
             await session.commit()
@@ -114,9 +115,7 @@ class Database:
         try:
             while True:
                 await asyncio.sleep(_CHECKPOINT_EVERY)
-                wal = Path(f"{self.path}-wal")
-                if wal.exists() and wal.stat().st_size > _CHECKPOINT_PAGES * 4096:
-                    await loop.run_in_executor(None, _checkpoint, connection)
+                await loop.run_in_executor(None, _checkpoint, connection, Path(f"{self.path}-wal"))
         finally:
             connection.close()
 
@@ -125,7 +124,9 @@ class Database:
         await self._readers.dispose()
 
 
-def _checkpoint(connection: sqlite3.Connection) -> None:
+def _checkpoint(connection: sqlite3.Connection, wal: Path) -> None:
+    if not wal.exists() or wal.stat().st_size < _CHECKPOINT_PAGES * 4096:
+        return
     try:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.OperationalError as error:

@@ -328,7 +328,7 @@ class Posting(SQLModel, table=True):
 
 
 class Erasure(SQLModel, table=True):
-    """The ledger of erased persons: applied again after a restore. Holds no identity, only entries and keyed digests."""
+    """The ledger of erased persons, applied again after a restore: keyed digests, no identity."""
 
     __tablename__ = "erasure"
     act_seq: int = Field(primary_key=True, sa_type=Big)
