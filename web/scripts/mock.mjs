@@ -15,7 +15,7 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; font-sr
 const world = new World();
 const mock = { world, signedIn: process.env.SIGNED_IN !== '0', rate: Number(process.env.RATE ?? 0.3), sockets: new Set(), away: false, broadcast, localeOf };
 const extra = existsSync(join(here, 'mock-collection.mjs')) ? await import(pathToFileURL(join(here, 'mock-collection.mjs')).href) : null;
-const extraRoutes = extra ? await extra.routes(mock) : [];
+const collection = extra?.createCollection((frame) => broadcast(frame)) ?? null;
 
 class Refused extends Error {
   constructor(status, code, message, detail = {}) {
@@ -170,7 +170,7 @@ function change(c, state, name, label) {
 }
 
 function match(method, path) {
-  for (const [verb, pattern, run] of [...extraRoutes, ...routes]) {
+  for (const [verb, pattern, run] of routes) {
     if (verb !== method) continue;
     const names = [];
     const found = new RegExp(`^${pattern.replace(/:(\w+)/g, (_, name) => (names.push(name), '([^/]+)'))}$`).exec(path);
@@ -191,9 +191,12 @@ const server = createServer((request, response) => {
       };
       try {
         if (mock.away && url.pathname.startsWith('/api/')) return request.socket.destroy();
+        const body = text ? JSON.parse(text) : {};
+        const other = collection?.handle(request.method, url.pathname, url.searchParams, body);
+        if (other) return send(...other);
         const found = match(request.method, url.pathname);
         if (!found) throw new Refused(404, 'not_found', 'There is no such address.');
-        send(200, await found.run({ ...found.params, query: url.searchParams, body: text ? JSON.parse(text) : {}, locale: localeOf(request), request, response }));
+        send(200, await found.run({ ...found.params, query: url.searchParams, body, locale: localeOf(request), request, response }));
       } catch (error) {
         send(error.status ?? 500, { error: { code: error.code ?? 'internal', message: error.message, detail: error.detail ?? {} } });
       }
