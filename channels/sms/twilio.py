@@ -53,7 +53,7 @@ class TwilioConfig(BaseModel):
     With `api_key_sid` requests are authorised by that key and the secret `api_key_secret`, else by the auth token.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     sender: str = ""
