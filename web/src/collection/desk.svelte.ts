@@ -1,8 +1,9 @@
 // What the collection desk shows and how it stays true: the chosen period and filters, the rows, live changes.
 import { api, withQuery } from '$lib/api';
+import { newId } from '$lib/ids';
 import { live } from '$lib/live.svelte';
 import type { FigureChange, FormField, Frame, Titled } from '$lib/types';
-import { changed, type Filter, type GridPage, type GridProduct, type ShopRow, type Verb } from './figures';
+import { changed, type FigureHistory, type Filter, type GridPage, type GridProduct, type ShopRow, type Verb } from './figures';
 
 const PAGE_ROWS = 200;
 const SEARCH_PAUSE_MS = 250;
@@ -22,12 +23,13 @@ export interface Figure {
   field: string;
 }
 
-export const figureKey = (figure: Figure): string => `${figure.party}|${figure.sku}|${figure.field}`;
+/** The id a figure's cell has on the page. */
+export const cellId = ({ party, sku, field }: Figure): string => `figure-${party}-${sku}-${field}`;
 
 export class Desk {
   choice = $state<Choice>({ form: '', period: '', territory: '', state: 'expected', q: '' });
-  /** `all` or the id of the one field shown. */
-  shown = $state('all');
+  /** `all` or the id of the one field shown; the form's first field until somebody chooses. */
+  shown = $state('');
   status = $state<'loading' | 'ready' | 'failed'>('loading');
   problem = $state.raw<unknown>(null);
   rows = $state.raw<ShopRow[]>([]);
@@ -37,9 +39,10 @@ export class Desk {
   totals = $state.raw<Record<Filter, number> | null>(null);
   next = $state<string | null>(null);
   /** The figures that live changes touched since the grid last looked. */
-  touched = $state.raw<{ figures: Figure[]; by: FigureChange[] }>({ figures: [], by: [] });
+  touched = $state.raw<readonly FigureChange[]>([]);
 
   #places = new Map<string, number>();
+  #meanwhile: FigureChange[] = [];
   #loading: AbortController | null = null;
   #pause: ReturnType<typeof setTimeout> | null = null;
   #totalsPause: ReturnType<typeof setTimeout> | null = null;
@@ -71,11 +74,14 @@ export class Desk {
     this.#loading?.abort();
     const asked = (this.#loading = new AbortController());
     this.status = this.rows.length ? this.status : 'loading';
+    this.#meanwhile = [];
     try {
       const page = await this.#ask({ limit: PAGE_ROWS }, asked.signal);
       this.#show(page);
       this.rows = page.rows;
       this.#places = new Map(page.rows.map((row, place) => [row.party, place]));
+      // What the socket said while the answer was on its way may be newer than the answer.
+      this.#apply(this.#meanwhile.filter((change) => change.seq > page.head));
       this.status = 'ready';
       this.problem = null;
     } catch (error) {
@@ -105,6 +111,17 @@ export class Desk {
     }
   }
 
+  /** Makes sure the shop is among the rows, also when it lies beyond the loaded ones or outside the filters. */
+  async fetchShop({ party, name }: { party: string; name: string }): Promise<void> {
+    if (this.#places.has(party)) return;
+    const { form, period } = this.choice;
+    const page = await api.get<GridPage>('/api/collection', { form, period, q: name, limit: 50 });
+    const found = page.rows.find((row) => row.party === party);
+    if (!found || this.#places.has(party)) return;
+    this.rows = [found, ...this.rows];
+    this.#places = new Map(this.rows.map((row, place) => [row.party, place]));
+  }
+
   row(party: string): ShopRow | null {
     return this.rows[this.#places.get(party) ?? -1] ?? null;
   }
@@ -116,10 +133,15 @@ export class Desk {
     return withQuery('/api/collection/export', { form: this.choice.form, period: this.choice.period, format });
   }
 
-  /** Accepts, corrects or rejects; the observation says which state of the figure was looked at. */
-  async decide(figure: Figure, verb: Verb, observation: string, more: { input?: string; reason?: string } = {}): Promise<void> {
+  history(figure: Figure, signal?: AbortSignal): Promise<FigureHistory> {
     const { form, period } = this.choice;
-    await api.act('/api/collection/figure', { ...figure, form, period, verb, observation, ...more });
+    return api.get<FigureHistory>('/api/collection/figure', { ...figure, form, period }, signal);
+  }
+
+  /** Accepts, corrects or rejects; the observation says which state of the figure was looked at. */
+  async decide(figure: Figure, verb: Verb, observation: string, more: { input?: string; reason?: string } = {}, actId = newId()): Promise<void> {
+    const { form, period } = this.choice;
+    await api.act('/api/collection/figure', { ...figure, form, period, verb, observation, ...more }, actId);
   }
 
   #ask(extra: Record<string, string | number>, signal?: AbortSignal): Promise<GridPage> {
@@ -135,8 +157,9 @@ export class Desk {
     this.next = page.next;
     this.choice.form = page.form;
     this.choice.period = page.period;
-    if (this.shown !== 'all' && !page.fields.some((field) => field.id === this.shown)) this.shown = 'all';
-    live.caughtUp(page.head);
+    if (this.shown !== 'all' && !page.fields.some((field) => field.id === this.shown)) {
+      this.shown = page.fields[0]?.id ?? 'all';
+    }
   }
 
   #take(frame: Frame): void {
@@ -148,20 +171,26 @@ export class Desk {
       (change) => change.form === this.choice.form && change.period === this.choice.period,
     );
     if (mine.length === 0) return;
+    if (this.#loading) this.#meanwhile.push(...mine);
+    this.#apply(mine);
+    this.touched = mine;
+    this.#totalsPause ??= setTimeout(() => {
+      this.#totalsPause = null;
+      void this.#refreshTotals();
+    }, TOTALS_PAUSE_MS);
+  }
+
+  #apply(changes: readonly FigureChange[]): void {
+    if (changes.length === 0) return;
     const at = new Date().toISOString();
     const rows = [...this.rows];
-    for (const change of mine) {
+    for (const change of changes) {
       const place = this.#places.get(change.party);
       const row = place === undefined ? undefined : rows[place];
       // A row keeps its place even when the filter no longer fits: nothing moves under the pointer.
       if (row) rows[place!] = changed(row, change, at);
     }
     this.rows = rows;
-    this.touched = { figures: mine.map(({ party, sku, field }) => ({ party, sku, field })), by: mine };
-    this.#totalsPause ??= setTimeout(() => {
-      this.#totalsPause = null;
-      void this.#refreshTotals();
-    }, TOTALS_PAUSE_MS);
   }
 
   async #refreshTotals(): Promise<void> {

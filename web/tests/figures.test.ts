@@ -1,6 +1,6 @@
 // The rules of the collection desk, as tables.
 import { describe, expect, it } from 'vitest';
-import { changed, columnsOf, coverage, cut, moved, readInput, stateOf, type Cell, type ShopRow } from './figures';
+import { changed, columnsOf, coverage, cut, moved, readInput, stateOf, type Cell, type ShopRow } from '../src/collection/figures';
 
 const held: Cell = { value: 1580, display: '158条', state: 'held', warn: 'W_RANGE', observation: 'o1' };
 const good: Cell = { value: 30, display: '3条', state: 'accepted', warn: null, observation: 'o2' };
