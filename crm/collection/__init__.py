@@ -1,0 +1,1 @@
+"""Terminal information: reports become observations with provenance, observations become figures."""

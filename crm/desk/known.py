@@ -1,0 +1,126 @@
+"""What a batch of entries needs to know, fetched in a few queries instead of a few for each entry."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core import parties
+from core.database import Tx
+from core.log.entries import Logged
+from core.tables import Endpoint, Line, Party
+from core.values import Address
+from crm.tables import Conversation, Normal, Observation, PendingQuestion, Submission
+
+
+@dataclass(slots=True)
+class Known:
+    """Rows that the batch works on. Handlers change them in place, so that the next entry sees what the last did."""
+
+    endpoints: dict[Address, Endpoint] = field(default_factory=dict)
+    parties: dict[UUID, Party] = field(default_factory=dict)
+    conversations: dict[UUID, Conversation] = field(default_factory=dict)
+    reports: dict[UUID, list[Submission]] = field(default_factory=lambda: defaultdict(list))
+    observations: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    held: dict[UUID, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    normals: dict[UUID, dict[tuple[str, str, str], Normal]] = field(default_factory=lambda: defaultdict(dict))
+    questions: dict[Address, dict[str, PendingQuestion]] = field(default_factory=lambda: defaultdict(dict))
+
+
+async def know(tx: Tx, batch: Sequence[Logged]) -> Known:
+    session = tx.session
+    addresses = {entry.address for entry in batch if entry.address.scheme != "hub"}
+    found = Known()
+    found.endpoints = await parties.endpoints(session, addresses)
+    owners = {endpoint.party_id for endpoint in found.endpoints.values()}
+    await remember_parties(session, found, owners)
+    reporters = _reporters(batch, found)
+    if reporters:
+        await _remember_reports(session, found, reporters)
+    asked = await session.execute(
+        select(PendingQuestion).where(
+            tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(
+                [(address.scheme, address.value) for address in addresses]
+            )
+        )
+    )
+    for question in asked.scalars():
+        found.questions[Address(question.scheme, question.value)][question.kind] = question
+    return found
+
+
+def _reporters(batch: Sequence[Logged], known: Known) -> set[UUID]:
+    """Parties whose earlier reports matter: those that wrote a message in the batch."""
+    return {
+        known.endpoints[entry.address].party_id
+        for entry in batch
+        if entry.kind == "message" and entry.direction == "in" and entry.address in known.endpoints
+    }
+
+
+async def remember_parties(session: AsyncSession, known: Known, ids: Iterable[UUID]) -> None:
+    """Add the parties, those they were merged into, and the latters' conversations."""
+    missing = {id for id in ids if id not in known.parties}
+    while missing:
+        known.parties.update(await parties.parties(session, missing))
+        missing = {
+            party.merged_into
+            for party in known.parties.values()
+            if party.merged_into is not None and party.merged_into not in known.parties
+        }
+    roots = [id for id, party in known.parties.items() if party.merged_into is None]
+    wanted = [id for id in roots if id not in known.conversations]
+    if wanted:
+        rows = await session.execute(select(Conversation).where(col(Conversation.party_id).in_(wanted)))
+        known.conversations.update({row.party_id: row for row in rows.scalars()})
+
+
+async def _remember_reports(session: AsyncSession, known: Known, ids: set[UUID]) -> None:
+    newest = (
+        select(func.max(col(Submission.seq)))
+        .where(col(Submission.party_id).in_(ids))
+        .group_by(col(Submission.party_id), col(Submission.form))
+    )
+    reports = (await session.execute(select(Submission).where(col(Submission.seq).in_(newest)))).scalars().all()
+    for report in reports:
+        known.reports[report.party_id].append(report)
+    seqs = [report.seq for report in reports]
+    rows = await session.execute(
+        select(Observation).where(
+            col(Observation.party_id).in_(ids), col(Observation.submission).in_(seqs)
+        )
+    )
+    for row in rows.scalars():
+        known.observations[row.submission].append(row)
+    held = await session.execute(
+        select(Observation).where(col(Observation.party_id).in_(ids), col(Observation.state) == "held")
+    )
+    for row in held.scalars():
+        known.held[row.party_id].append(row)
+    normals = await session.execute(select(Normal).where(col(Normal.party_id).in_(ids)))
+    for normal in normals.scalars():
+        known.normals[normal.party_id][normal.form, normal.sku, normal.field] = normal
+
+
+def root_of(known: Known, party: Party) -> Party:
+    while party.merged_into is not None:
+        party = known.parties[party.merged_into]
+    return party
+
+
+def party_behind(tx: Tx, known: Known, entry: Logged) -> Party:
+    """The party that owns the entry's address; made now when nobody knows the address."""
+    endpoint = known.endpoints.get(entry.address)
+    if endpoint is not None:
+        return known.parties[endpoint.party_id]
+    party, known.endpoints[entry.address] = parties.meet(tx, entry.address, entry.seq, entry.recorded_at)
+    known.parties[party.id] = party
+    return party
+
+
+def add_line(tx: Tx, party: Party, entry: Logged) -> None:
+    tx.session.add(Line(party_id=party.id, seq=entry.seq))
