@@ -45,6 +45,16 @@ class NotSignedIn(SwitchboardError):
     status = 401
 
 
+class BadCredentials(NotSignedIn):
+    """Login, password or one-time code is wrong; which of them is not said."""
+
+    code = "bad_credentials"
+
+
+class TotpRequired(NotSignedIn):
+    code = "totp_required"
+
+
 class Forbidden(SwitchboardError):
     code = "forbidden"
     status = 403
