@@ -134,8 +134,8 @@ class Simulator:
     async def send(self, out: Outbound) -> Receipt:
         if out.recipient.scheme not in ("tel", "short"):
             raise RecipientInvalid("An SMS goes to a telephone number.")
-        if wire.clean(out.text)[1]:
-            raise ProviderRefused("The text holds characters that cannot be sent.")
+        if wire.clean(out.text)[1] or len(out.text) > wire.MOST_TEXT:
+            raise ProviderRefused("The text is too long or holds characters that cannot be sent.")
         if self._config.sink_url:
             return await self._post(out)
         # The outbox row's id, so that a second offer of the same message is seen to be the same.

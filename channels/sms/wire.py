@@ -1,6 +1,7 @@
 """Bodies of providers' requests read strictly, and what is odd in them named instead of guessed at."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -17,6 +18,8 @@ from core.values import Unreadable as UnreadableEvent
 # Providers send a few dozen fields; a form of thousands is an attempt to keep us busy.
 MOST_FIELDS = 200
 MOST_TEXT = 20_000
+
+_NUMBER = re.compile(r"(?:tel:)?[+0-9 ().-]+")
 
 # How far a provider's clock may be from ours before its word is not believed.
 AHEAD = timedelta(minutes=5)
@@ -118,9 +121,13 @@ def checked_address(text: str, region: str, name: str) -> Address:
     if len(text) > 64:
         raise Unreadable(f"{name} is no telephone number.")
     try:
-        return telephone(text, region)
+        address = telephone(text, region)
     except BadInput as error:
         raise Unreadable(f"{name} is no telephone number, short code or sender name.") from error
+    # People may write words around a number; from a provider they mean something else, such as another channel.
+    if address.scheme == "tel" and not _NUMBER.fullmatch(text):
+        raise Unreadable(f"{name} has more in it than a telephone number.")
+    return address
 
 
 def believable(moment: datetime, received_at: datetime) -> tuple[datetime, tuple[str, ...]]:

@@ -1,0 +1,5 @@
+"""Lets the assertions of the shared kit explain themselves."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.support.channel_kit")
