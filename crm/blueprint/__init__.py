@@ -1,0 +1,1 @@
+"""The blueprint: forms, menus, processes, codes and permissions, written once as YAML."""

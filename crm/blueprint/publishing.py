@@ -1,0 +1,157 @@
+"""Published blueprints: immutable rows, the one in force, and what is compiled from each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from core.database import Database, Tx
+from core.errors import Conflict, NotFound
+from crm.blueprint.forms import MoneyField
+from crm.blueprint.model import Blueprint
+from crm.blueprint.products import PriceKind, Product
+from crm.blueprint.store import dump, load
+from crm.forms import catalogue
+from crm.forms.grammar import Grammar, compile_grammar
+from crm.tables import BlueprintVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A version with everything that is derived from it once."""
+
+    version: int
+    blueprint: Blueprint
+    grammar: Grammar
+    timezone: ZoneInfo
+
+
+class Book:
+    """All published versions; entries of the log are read with the version that they name."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, Published] = {}
+        self._current: int | None = None
+
+    @property
+    def has_any(self) -> bool:
+        return self._current is not None
+
+    @property
+    def current(self) -> Published:
+        if self._current is None:
+            raise NotFound("No blueprint is published; run `switchboard blueprint publish FOLDER`.")
+        return self._versions[self._current]
+
+    @property
+    def version(self) -> int:
+        """The version that new entries are read with; 0 before the first is published."""
+        return self._current or 0
+
+    def at(self, version: int) -> Published:
+        """The version, or the one in force when nothing was published at the time."""
+        return self._versions.get(version) or self.current
+
+    async def load(self, db: Database) -> None:
+        async with db.read() as session:
+            rows = await session.execute(select(BlueprintVersion).order_by(col(BlueprintVersion.version)))
+            for row in rows.scalars():
+                self.add(row.version, load(row.document))
+
+    def add(self, version: int, blueprint: Blueprint) -> None:
+        if version not in self._versions:
+            self._versions[version] = compiled(version, blueprint)
+        self._current = max(version, self._current or 0)
+
+
+def compiled(version: int, blueprint: Blueprint) -> Published:
+    grammar = compile_grammar(blueprint.forms, blueprint.messages, catalogue_of(blueprint))
+    return Published(version, blueprint, grammar, ZoneInfo(blueprint.package.timezone))
+
+
+def catalogue_of(blueprint: Blueprint) -> catalogue.Catalogue:
+    """The products as messages name them, with the reference prices that the forms' bands ask for."""
+    bands = {
+        field.band.of
+        for form in blueprint.forms
+        if form.lines
+        for field in form.lines.fields
+        if isinstance(field, MoneyField) and field.band
+    }
+    brands: dict[str, list[str]] = {}
+    for product in blueprint.products:
+        brands.setdefault(blueprint.brand(product.brand).title.hans, []).append(product.sku)
+    return catalogue.Catalogue(
+        [
+            catalogue.Product(
+                sku=product.sku,
+                name=product.title.hans,
+                aliases=product.aliases,
+                barcodes=tuple(product.barcodes.values()),
+                own=blueprint.brand(product.brand).own,
+                guides={
+                    kind: price
+                    for kind in bands
+                    if (price := _per_base_unit(blueprint, product, kind)) is not None
+                },
+                brand=blueprint.brand(product.brand).title.hans,
+                spec=product.spec.hans if product.spec else "",
+            )
+            for product in blueprint.products
+        ],
+        {brand: skus for brand, skus in brands.items() if len(skus) > 1},
+    )
+
+
+def _per_base_unit(blueprint: Blueprint, product: Product, kind: str) -> int | None:
+    """A price of the product in minor units of money for its smallest unit."""
+    if kind not in set(PriceKind) or (price := product.prices.get(PriceKind(kind))) is None:
+        return None
+    size = blueprint.unit_set(product.unit_set).size(price.per)
+    return int((price.amount * 100 / size).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+async def publish(
+    tx: Tx, blueprint: Blueprint, *, author: str, approved_by: str, note: str, at: datetime
+) -> int:
+    """Store the blueprint as the next version. What is already in force is not published twice."""
+    newest = (
+        await tx.session.execute(
+            select(BlueprintVersion).order_by(col(BlueprintVersion.version).desc()).limit(1)
+        )
+    ).scalar()
+    if newest is not None and newest.hash == blueprint.hash:
+        raise Conflict("This blueprint is already in force.", version=newest.version)
+    if newest is not None and newest.package != blueprint.package.package:
+        raise Conflict(
+            "This folder holds another package than the one in force.",
+            in_force=newest.package,
+            offered=blueprint.package.package,
+        )
+    version = newest.version + 1 if newest else 1
+    tx.session.add(
+        BlueprintVersion(
+            version=version,
+            package=blueprint.package.package,
+            hash=blueprint.hash,
+            document=dump(blueprint.numbered(version)),
+            author=author,
+            approved_by=approved_by,
+            note=note,
+            published_at=at,
+        )
+    )
+    return version
+
+
+async def roll_back(tx: Tx, to: int, *, author: str, approved_by: str, at: datetime) -> int:
+    """Publish an earlier version again, as a new one: history only grows."""
+    row = await tx.session.get(BlueprintVersion, to)
+    if row is None:
+        raise NotFound("There is no such version.", version=to)
+    return await publish(
+        tx, load(row.document), author=author, approved_by=approved_by, note=f"rollback to {to}", at=at
+    )
