@@ -77,6 +77,7 @@ class Seal(SQLModel, table=True):
     """One link of an account's hash chain: it covers every entry of the account in first_seq…last_seq."""
 
     __tablename__ = "seal"
+    __table_args__: ClassVar[Any] = (Index("ix_seal_last", "last_seq", "account"),)
     account: str = Field(primary_key=True, sa_type=Text)
     number: int = Field(primary_key=True, sa_type=Big)
     first_seq: int = Field(sa_type=Big)
@@ -240,7 +241,10 @@ class Sent(SQLModel, table=True):
     """Which outgoing entry of the log a provider's name belongs to."""
 
     __tablename__ = "sent"
-    __table_args__: ClassVar[Any] = (Index("ix_sent_external", "account", "external_id"),)
+    __table_args__: ClassVar[Any] = (
+        Index("ix_sent_external", "account", "external_id"),
+        Index("ix_sent_outbox", "outbox_id"),
+    )
     seq: int = Field(primary_key=True, sa_type=Big)
     account: str = Field(sa_type=Text)
     external_id: str = Field(default="", sa_type=Text)

@@ -129,7 +129,9 @@ class Observation(SQLModel, table=True):
     )
     seq: int = Field(primary_key=True, sa_type=Big, sa_column_kwargs={"autoincrement": False})
     number: int = Field(primary_key=True, sa_type=SmallInteger)
-    submission: int = Field(sa_type=Big, index=True)  # the submission it belongs to: its own, or the one it corrects
+    submission: int = Field(
+        sa_type=Big, index=True
+    )  # the submission it belongs to: its own, or the one it corrects
     party_id: UUID = Field(sa_type=Id)
     form: str = Field(sa_type=Text)
     period: str = Field(sa_type=Text)
@@ -148,7 +150,9 @@ class Observation(SQLModel, table=True):
     by: UUID | None = Field(default=None, sa_type=Id)  # the person who corrected it; empty: the party itself
     reason: str = Field(default="", sa_type=Text)
     at: datetime = Field(sa_type=Instant)
-    settled_seq: int | None = Field(default=None, sa_type=Big)  # what accepted, replaced, withdrew or rejected it
+    settled_seq: int | None = Field(
+        default=None, sa_type=Big
+    )  # what accepted, replaced, withdrew or rejected it
 
 
 class Figure(SQLModel, table=True):

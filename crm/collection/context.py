@@ -62,9 +62,7 @@ def _last_report(known: Known, blueprint: Blueprint, party: Party) -> LastReport
 
 
 def _held(known: Known, blueprint: Blueprint, party: Party, at: datetime) -> tuple[Held, ...]:
-    waiting = [
-        row for row in known.held.get(party.id, ()) if row.held_until is None or row.held_until > at
-    ]
+    waiting = [row for row in known.held.get(party.id, ()) if row.held_until is None or row.held_until > at]
     return _items(blueprint, waiting)
 
 
@@ -117,7 +115,9 @@ async def _unbound(tx: Tx, blueprint: Blueprint, text: str) -> dict[str, str]:
         select(col(PartyKey.key), col(PartyKey.party_id))
         .outerjoin(Endpoint, col(Endpoint.party_id) == col(PartyKey.party_id))
         .where(
-            col(PartyKey.system) == binding.key, col(PartyKey.key).in_(runs[:20]), col(Endpoint.value).is_(None)
+            col(PartyKey.system) == binding.key,
+            col(PartyKey.key).in_(runs[:20]),
+            col(Endpoint.value).is_(None),
         )
     )
     return {key: str(party) for key, party in rows.tuples()}

@@ -14,7 +14,7 @@ from crm.blueprint.forms import FormDef
 from crm.collection.figures import FigureKey
 from crm.collection.periods import late_from, span_of
 from crm.desk.known import Known
-from crm.forms.readings import Intent, ReadItem, Reading, Status
+from crm.forms.readings import Intent, Reading, ReadItem, Status
 from crm.receipts import receipt
 from crm.tables import Normal, Observation, Submission
 
@@ -148,9 +148,7 @@ class Taker:
         )
         self.tx.session.add(normals[key])
 
-    def _settle_held(
-        self, party: UUID, form: str, skus: Iterable[str], state: str, seq: int
-    ) -> None:
+    def _settle_held(self, party: UUID, form: str, skus: Iterable[str], state: str, seq: int) -> None:
         wanted = set(skus)
         for observation in self.known.held[party]:
             if observation.form == form and observation.sku in wanted:

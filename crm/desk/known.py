@@ -75,7 +75,13 @@ async def remember_parties(session: AsyncSession, known: Known, ids: Iterable[UU
     roots = [id for id, party in known.parties.items() if party.merged_into is None]
     wanted = [id for id in roots if id not in known.conversations]
     if wanted:
-        rows = await session.execute(select(Conversation).where(col(Conversation.party_id).in_(wanted)))
+        # Locked in one order, since a party with several addresses may be worked on in two lanes at once.
+        rows = await session.execute(
+            select(Conversation)
+            .where(col(Conversation.party_id).in_(wanted))
+            .order_by(col(Conversation.party_id))
+            .with_for_update()
+        )
         known.conversations.update({row.party_id: row for row in rows.scalars()})
 
 
@@ -85,14 +91,14 @@ async def _remember_reports(session: AsyncSession, known: Known, ids: set[UUID])
         .where(col(Submission.party_id).in_(ids))
         .group_by(col(Submission.party_id), col(Submission.form))
     )
-    reports = (await session.execute(select(Submission).where(col(Submission.seq).in_(newest)))).scalars().all()
+    reports = (
+        (await session.execute(select(Submission).where(col(Submission.seq).in_(newest)))).scalars().all()
+    )
     for report in reports:
         known.reports[report.party_id].append(report)
     seqs = [report.seq for report in reports]
     rows = await session.execute(
-        select(Observation).where(
-            col(Observation.party_id).in_(ids), col(Observation.submission).in_(seqs)
-        )
+        select(Observation).where(col(Observation.party_id).in_(ids), col(Observation.submission).in_(seqs))
     )
     for row in rows.scalars():
         known.observations[row.submission].append(row)

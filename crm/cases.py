@@ -1,0 +1,168 @@
+"""Service cases: opened by a message or a person, numbered, moved through the states that the blueprint allows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col
+
+from core.consumers import ActRefused
+from core.database import Tx
+from crm.blueprint.model import Blueprint
+from crm.blueprint.publishing import Published
+from crm.blueprint.service import CaseKind, Flow, Queue, Transition
+from crm.tables import Case, CaseCounter
+
+_TITLE = 80
+
+
+async def open_case(
+    tx: Tx,
+    published: Published,
+    *,
+    kind: str,
+    subkind: str = "",
+    party_id: UUID,
+    text: str,
+    seq: int,
+    at: datetime,
+    severity: int | None = None,
+    assignee: UUID | None = None,
+) -> Case:
+    """Open the case that the entry `seq` asks for. The same entry always opens the same case."""
+    blueprint = published.blueprint
+    case_kind = blueprint.case_kind(kind)
+    queue = blueprint.queue_for_case_kind(kind)
+    subkind = subkind or classify(blueprint, kind, text)
+    due_first, due_solve = due_times(blueprint, case_kind, queue, at)
+    case = Case(
+        id=seq,
+        number=await _next_number(tx, published, case_kind, at),
+        kind=kind,
+        subkind=subkind,
+        severity=severity or least_severity(blueprint, kind, subkind),
+        title=title_of(text),
+        party_id=party_id,
+        state=first_state(blueprint.flow(case_kind.flow)),
+        queue=queue.id,
+        assignee=assignee,
+        opened_at=at,
+        state_since=at,
+        due_first=due_first,
+        due_solve=due_solve,
+        blueprint=published.version,
+    )
+    tx.session.add(case)
+    return case
+
+
+def first_state(flow: Flow) -> str:
+    return flow.states[0].id
+
+
+def title_of(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
+
+
+def subkinds(
+    blueprint: Blueprint, kind: str
+) -> list[tuple[str, str, Mapping[str, str | int | float | bool]]]:
+    """The codes of the table under this kind of case: code, label, extra."""
+    return [
+        (value.code, value.label.hans, value.extra)
+        for table in blueprint.code_tables
+        if table.parent == "case_kind"
+        for value in table.values
+        if (value.parent or table.parent_code) == kind
+    ]
+
+
+def classify(blueprint: Blueprint, kind: str, text: str) -> str:
+    """The first subkind one of whose `words` stands in the text; a person may choose another."""
+    for code, _, extra in subkinds(blueprint, kind):
+        words = str(extra.get("words", "")).split()
+        if any(word in text for word in words):
+            return code
+    return ""
+
+
+def least_severity(blueprint: Blueprint, kind: str, subkind: str) -> int:
+    for code, _, extra in subkinds(blueprint, kind):
+        if code == subkind:
+            return int(extra.get("severity_min", 1))
+    return 1
+
+
+def due_times(blueprint: Blueprint, kind: CaseKind, queue: Queue, at: datetime) -> tuple[datetime, datetime]:
+    """When the first answer and the solution are due, on the queue's working calendar."""
+    due = next((due for due in kind.due if due.when is None), queue.due)
+    working = blueprint.working_time(queue.calendar)
+    return working.due(at, due.first_answer), working.due(at, due.solve)
+
+
+async def _next_number(tx: Tx, published: Published, kind: CaseKind, at: datetime) -> str:
+    day = at.astimezone(published.timezone).date()
+    span = kind.number.span(day)
+    insert = (sqlite.insert if tx.is_sqlite else postgresql.insert)(CaseCounter)
+    statement = (
+        insert.values(kind=kind.id, span=span, count=1)
+        .on_conflict_do_update(index_elements=["kind", "span"], set_={"count": col(CaseCounter.count) + 1})
+        .returning(col(CaseCounter.count))
+    )
+    count = (await tx.session.execute(statement)).scalar_one()
+    return kind.number.number(day, count)
+
+
+async def case_named(tx: Tx, id: int) -> Case:
+    case = await tx.session.get(Case, id)
+    if case is None:
+        raise ActRefused("not_found", "There is no such case.", case=id)
+    return case
+
+
+def step(flow: Flow, case: Case, to: str, at: datetime) -> Transition:
+    """The transition that leads to the wanted state. Raises ActRefused with what is possible instead."""
+    for transition in flow.leaving(case.state):
+        if transition.to != to:
+            continue
+        if transition.within is not None and at - case.state_since > transition.within.elapsed:
+            raise ActRefused("too_late", "The time for this step is over.", state=case.state, to=to)
+        if transition.at_most is not None and case.reopen_count >= transition.at_most:
+            raise ActRefused(
+                "too_often", "This step was taken as often as it may be.", state=case.state, to=to
+            )
+        return transition
+    possible = sorted({transition.to for transition in flow.leaving(case.state)})
+    raise ActRefused(
+        "no_such_step", "The case cannot go there from its state.", state=case.state, possible=possible
+    )
+
+
+def move(blueprint: Blueprint, case: Case, to: str, at: datetime) -> None:
+    """Take a step that the flow allows; an ended case that moves on was reopened."""
+    flow = blueprint.flow(blueprint.case_kind(case.kind).flow)
+    step(flow, case, to, at)
+    ends = {state.id for state in flow.states if state.ends}
+    if case.closed_at is not None and to not in ends:
+        case.reopen_count += 1
+        case.closed_at = None
+    elif to in ends:
+        case.closed_at = at
+    case.state = to
+    case.state_since = at
+
+
+def is_open(case: Case) -> bool:
+    return case.closed_at is None
+
+
+async def open_cases(tx: Tx, party_ids: list[UUID]) -> list[Case]:
+    rows = await tx.session.execute(
+        select(Case)
+        .where(col(Case.party_id).in_(party_ids), col(Case.closed_at).is_(None))
+        .order_by(col(Case.severity).desc(), col(Case.id))
+    )
+    return list(rows.scalars())

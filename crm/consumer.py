@@ -1,0 +1,46 @@
+"""The CRM's consumer: every entry of the log, in order, becomes lines, cases, figures and answers."""
+
+from collections.abc import Callable, Sequence
+
+from core.database import Tx
+from core.log.entries import Logged
+from core.values import Direction, EntryKind
+from crm import deliveries, messages
+from crm.blueprint.publishing import Book
+from crm.collection import figures
+from crm.desk import acts
+from crm.desk.known import know
+from crm.desk.work import Changes, Work
+
+
+class CrmConsumer:
+    """Digests the log for the CRM. `announce` is told of each committed batch's changes."""
+
+    name = "crm"
+
+    def __init__(self, book: Book, announce: Callable[[Changes], None]) -> None:
+        self._book = book
+        self._announce = announce
+
+    async def digest(self, tx: Tx, batch: Sequence[Logged]) -> None:
+        work = Work(tx, await know(tx, batch), self._book)
+        for entry in batch:
+            with tx.session.no_autoflush:
+                await _take(work, entry)
+        work.changes.figures = await figures.refresh(tx, work.touched, batch[-1].seq)
+        changes = work.changes
+        tx.after_commit(lambda: self._announce(changes))
+
+
+async def _take(work: Work, entry: Logged) -> None:
+    match entry.kind, entry.direction:
+        case EntryKind.MESSAGE, Direction.OUT:
+            await deliveries.take_outgoing(work, entry)
+        case ((EntryKind.MESSAGE | EntryKind.UNREADABLE), _) if entry.address.scheme != "hub":
+            await messages.take_message(work, entry)
+        case EntryKind.STATUS, _:
+            await deliveries.take_status(work, entry)
+        case EntryKind.ACT, _:
+            await acts.take_act(work, entry)
+        case _:
+            return

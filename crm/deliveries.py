@@ -1,0 +1,117 @@
+"""Outgoing messages and what became of them: states only move forward, failures reach the person who wrote."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from core.errors import RecipientOptedOut
+from core.log.entries import Logged
+from core.tables import Delivery, Sent
+from core.values import DeliveryState
+from crm import cases
+from crm.desk import conversations
+from crm.desk.work import Work
+
+_TROUBLE = frozenset({DeliveryState.FAILED, DeliveryState.UNDELIVERED, DeliveryState.UNKNOWN})
+
+
+async def take_outgoing(work: Work, entry: Logged) -> None:
+    """A message on its way out: a line of the timeline, and an answer if a person wrote it."""
+    party, root = work.party(entry)
+    row = work.conversation(root, entry)
+    work.add_line(party.id, root.id, entry.seq)
+    work.tx.session.add(
+        Sent(
+            seq=entry.seq,
+            account=entry.account,
+            outbox_id=UUID(entry.data["outbox"]),
+            state=DeliveryState.QUEUED,
+        )
+    )
+    by = entry.data.get("by")
+    if not by:
+        return
+    conversations.last_line(row, entry)
+    conversations.answered(row, entry.seq, UUID(by))
+    conversations.flag(row, "answered_at", entry.occurred_at.isoformat())
+    conversations.flag(row, "send_failed", None)
+    for case in await cases.open_cases(work.tx, [party.id, root.id]):
+        if case.answered_at is None:
+            case.answered_at = entry.occurred_at
+    current = await cases.open_cases(work.tx, [party.id, root.id])
+    conversations.show_case(row, current[0] if current else None)
+
+
+async def take_status(work: Work, entry: Logged) -> None:
+    state = DeliveryState(entry.data["state"])
+    error = entry.data.get("error", "")
+    if "outbox" in entry.data:
+        sent = await _sent_by_us(work, entry)
+        if sent is not None and entry.external_id:
+            sent.external_id = entry.external_id
+            # The provider's word may have been faster than our own note that it took the message.
+            earlier = await work.tx.session.get(Delivery, (entry.account, entry.external_id))
+            if earlier is not None and earlier.rank > state.rank:
+                state, error = DeliveryState(earlier.state), earlier.error
+    else:
+        await _forward(work, entry, state, error)
+        sent = await _sent_as(work, entry)
+    if sent is None:
+        return
+    if state.rank > DeliveryState(sent.state).rank:
+        sent.state, sent.error = state.value, error
+    await _tell(work, entry, sent, state, error)
+
+
+async def _sent_by_us(work: Work, entry: Logged) -> Sent | None:
+    return (
+        await work.tx.session.execute(select(Sent).where(col(Sent.outbox_id) == UUID(entry.data["outbox"])))
+    ).scalar()
+
+
+async def _sent_as(work: Work, entry: Logged) -> Sent | None:
+    return (
+        await work.tx.session.execute(
+            select(Sent).where(col(Sent.account) == entry.account, col(Sent.external_id) == entry.external_id)
+        )
+    ).scalar()
+
+
+async def _forward(work: Work, entry: Logged, state: DeliveryState, error: str) -> None:
+    known = await work.tx.session.get(Delivery, (entry.account, entry.external_id), with_for_update=True)
+    if known is None:
+        work.tx.session.add(
+            Delivery(
+                account=entry.account,
+                external_id=entry.external_id,
+                state=state.value,
+                rank=state.rank,
+                error=error,
+                at=entry.occurred_at,
+            )
+        )
+    elif state.rank > known.rank:
+        known.state, known.rank, known.error, known.at = state.value, state.rank, error, entry.occurred_at
+
+
+async def _tell(work: Work, entry: Logged, sent: Sent, state: DeliveryState, error: str) -> None:
+    """Show the new state on the line; a message that a person wrote and nobody got calls that person back."""
+    if entry.address.scheme == "hub":
+        return
+    _, root = work.party(entry)
+    work.changes.lines[sent.seq] = root.id
+    if error == RecipientOptedOut.code:
+        await _withdraw(work, entry, entry.occurred_at)
+    row = work.known.conversations.get(root.id)
+    if row is None or state not in _TROUBLE or row.answered_seq != sent.seq:
+        return
+    row = work.conversation(root, entry)
+    conversations.flag(row, "send_failed", state.value)
+    conversations.want_person(row, entry, queue="", due_at=None)
+
+
+async def _withdraw(work: Work, entry: Logged, at: datetime) -> None:
+    """The network says that the address refuses us: the same as an opt-out by word."""
+    await work.consent(entry.address, "marketing", False, entry.seq, at)
