@@ -63,7 +63,7 @@ async def fetch(
                     pause = retry_after(response.headers.get("Retry-After"), now)
                     raise _refusal(Answer(response.status, b"", pause))
                 return await _read(response, limit)
-        except (aiohttp.InvalidURL, UnicodeError) as error:
+        except ValueError as error:
             raise ProviderRefused("The attachment's address is not a URL.") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):

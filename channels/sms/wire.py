@@ -55,8 +55,10 @@ def read_form(body: bytes, charset: str = "utf-8") -> Form:
     form = Form(pairs)
     form.twice = {}
     if len(form) != len(pairs):
+        every: dict[str, list[str]] = {}
         for name, value in pairs:
-            form.twice.setdefault(name, []).append(value)
+            every.setdefault(name, []).append(value)
+        form.twice = {name: values for name, values in every.items() if len(values) > 1}
         form.update({name: values[0] for name, values in form.twice.items()})
     return form
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from multidict import CIMultiDict
 
 from channels.sms import gateway, simulator, twilio
+from channels.sms.gateway_rules import GatewayConfig
 from core.adapter import Account, ChannelSpec, Hook
 from core.values import DeliveryState
 from tests.support.channel_kit import NOW, SENDER, TEXT
@@ -159,12 +160,12 @@ class JsonGatewaySpecimen:
             },
         }
 
-    def account(self, base_url: str) -> Account[gateway.GatewayConfig]:
+    def account(self, base_url: str) -> Account[GatewayConfig]:
         return Account(
             slug="line",
             provider="sms.gateway",
             title="Line",
-            config=gateway.GatewayConfig.model_validate(self.rules(base_url)),
+            config=GatewayConfig.model_validate(self.rules(base_url)),
             secrets={"inbound_key": KEY, "outbound_key": OUTBOUND_KEY, "password": PASSWORD},
         )
 
