@@ -1,0 +1,42 @@
+// The order of the conversations list and which rows stay put while somebody points at them.
+import type { Row, View } from '$lib/types';
+
+const LAST = '\uffff';
+
+/** All: newest first. Others: what is due first, then who has waited longest, then newest. */
+export function compare(view: View): (a: Row, b: Row) => number {
+  if (view === 'all' || view === 'resolved') return (a, b) => b.last_seq - a.last_seq;
+  if (view === 'snoozed') {
+    return (a, b) => order(a.snoozed_until, b.snoozed_until) || b.last_seq - a.last_seq;
+  }
+  return (a, b) => order(a.due_at, b.due_at) || order(a.waiting_since, b.waiting_since) || b.last_seq - a.last_seq;
+}
+
+function order(a: string | null, b: string | null): number {
+  const left = a ?? LAST;
+  const right = b ?? LAST;
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+export interface Arranged {
+  rows: Row[];
+  /** Conversations that are not in the frozen list yet. */
+  fresh: number;
+}
+
+/**
+ * Frozen: the parties stay where they are with their newest content, also those that left the view;
+ * the ones that came in are only counted. Not frozen: sorted anew.
+ */
+export function arrange(
+  rows: ReadonlyMap<string, Row>,
+  before: readonly Row[],
+  view: View,
+  frozen: boolean,
+): Arranged {
+  if (!frozen) return { rows: [...rows.values()].sort(compare(view)), fresh: 0 };
+  const shown = new Set(before.map((row) => row.party));
+  let fresh = 0;
+  for (const party of rows.keys()) if (!shown.has(party)) fresh += 1;
+  return { rows: before.map((row) => rows.get(row.party) ?? row), fresh };
+}
