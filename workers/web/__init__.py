@@ -1,0 +1,1 @@
+"""The web process: webhooks, the browser's API, live sockets and pages."""

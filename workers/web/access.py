@@ -1,0 +1,59 @@
+"""Who asks and whether they may: one place for pages, API, socket and export."""
+
+from typing import Final
+
+from aiohttp import web
+
+from core.errors import Forbidden, NotSignedIn
+from core.users import ADMINISTRATOR, User
+from core.values import Address
+from core.addresses import masked
+from crm.blueprint.model import Blueprint
+from workers.assemble import Hub
+
+HUB: Final = web.AppKey("hub", Hub)
+USER: Final = web.RequestKey("user", User)
+CSRF: Final = web.RequestKey("csrf", str)
+
+REVEAL: Final = "party.reveal"
+
+
+def hub_of(request: web.Request) -> Hub:
+    return request.app[HUB]
+
+
+def user_of(request: web.Request) -> User:
+    """The signed-in user. Raises NotSignedIn."""
+    user = request.get(USER)
+    if user is None:
+        raise NotSignedIn("Sign in first.")
+    return user
+
+
+def may(blueprint: Blueprint, user: User, action: str) -> bool:
+    """Whether one of the user's roles is granted the action. What nobody is granted is denied."""
+    return any(blueprint.permissions.may(role, action) for role in user.roles)
+
+
+def require(request: web.Request, action: str) -> User:
+    """The signed-in user, who may do this. Raises NotSignedIn or Forbidden."""
+    user = user_of(request)
+    if not may(hub_of(request).book.current.blueprint, user, action):
+        raise Forbidden("Your roles do not allow this.", action=action)
+    return user
+
+
+def actions_of(blueprint: Blueprint, user: User) -> list[str]:
+    return sorted(action.id for action in blueprint.actions if may(blueprint, user, action.id))
+
+
+def shown(blueprint: Blueprint, user: User, address: Address) -> str:
+    """An address as this user may see it: whole, or with its middle hidden."""
+    sees_whole = may(blueprint, user, REVEAL) or any(
+        role.unmasked for role in blueprint.roles if role.id in user.roles
+    )
+    return address.value if sees_whole else masked(address)
+
+
+def is_administrator(user: User) -> bool:
+    return ADMINISTRATOR in user.roles
