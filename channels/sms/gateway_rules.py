@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from core.values import DeliveryState
 
 def _time_form(form: str) -> str:
     if form not in ("iso", "epoch", "epoch-ms", "compact"):
-        some_day = datetime(2026, 11, 22, 13, 5, 1)
+        some_day = datetime(2026, 11, 22, 13, 5, 1, tzinfo=UTC)
         # Raises ValueError for a pattern that could never be read back.
         if "%" not in form or datetime.strptime(some_day.strftime(form), form).date() != some_day.date():
             raise ValueError("write iso, epoch, epoch-ms, compact or a pattern such as %Y-%m-%d %H:%M:%S")
