@@ -130,9 +130,14 @@ function stateOf(shop, entry) {
   return got.length < shop.expects.length ? 'partial' : 'received';
 }
 
-/** `broadcast(frame)` sends a live frame to every socket; `handle` answers the requests that belong here, else null. */
-export function createCollection(broadcast) {
+/**
+ * `broadcast(frame)` sends a live frame to every socket, `announce(party, lines)` tells the consoles of new lines;
+ * `handle` answers the requests that belong here, else null. The console's shops are the first of ours.
+ */
+export function createCollection(broadcast, world, announce) {
   const shops = buildShops();
+  const known = [...world.parties.values()].filter((party) => party.kind === 'retailer');
+  known.forEach((party, place) => Object.assign(shops[place], { party: party.id, name: party.name, number: party.phone }));
   const reports = new Map();
   const phones = new Map();
   let traffic = false;
@@ -232,6 +237,7 @@ export function createCollection(broadcast) {
 
   function answer(number, text) {
     const shop = shops.find((entry) => entry.number === number);
+    const party = world.parties.get(shop?.party);
     if (!shop) return say(number, 'received', '【楚岚服务】号码未绑定，回“绑定+许可证号”', 'delivered');
     const items = [...text.matchAll(/(\d{3})\s+(\d+)(?!\d)/g)].filter((match) => PRODUCTS.some((product) => product.sku === match[1]));
     const figures = items.map((match) => {
@@ -240,10 +246,19 @@ export function createCollection(broadcast) {
       const source = { seq: seq + 1, text, span: [match.index, match.index + match[0].length], channel: 'sms', at: new Date().toISOString(), sender: number.replace(/(\d{3})\d{4}(\d{4})$/, '$1****$2') };
       return put(shop, PERIODS[0].key, match[1], 'stock', { observation: randomUUID(), value, display: show('stock', value), state: held ? 'held' : 'accepted', warn: held ? 'W_RANGE' : null, warn_label: held ? '数量超出常见范围' : null, at: source.at, by: null, reason: null, source });
     });
+    if (party) {
+      const reading = items.map((match, place) => {
+        const start = match.index;
+        return [match[1], 'stock', figures[place].display, figures[place].value, [start, start + match[0].length], [start + 4, start + match[0].length], figures[place].state];
+      });
+      announce(party, [world.say(party, text, { reading })]);
+    }
     if (figures.length === 0) return say(number, 'received', '【楚岚服务】未看懂，已转人工。回BZ看格式', 'delivered');
     broadcast({ head: ++seq, figures });
     const receipt = String(4000 + (seq % 999));
-    return say(number, 'received', `【楚岚服务】已收#${receipt} ${figures.map((item) => item.sku + ' ' + item.display).join('；')}共${figures.length}项。错了回GZ`, 'delivered');
+    const reply = `【楚岚服务】已收#${receipt} ${figures.map((item) => item.sku + ' ' + item.display).join('；')}共${figures.length}项。错了回GZ`;
+    if (party) announce(party, [world.answer(party, reply, { automatic: true })]);
+    return say(number, 'received', reply, 'delivered');
   }
 
   const beat = setInterval(() => {
@@ -295,11 +310,3 @@ export function createCollection(broadcast) {
 
   return { handle, territories: TERRITORIES, forms: [{ id: FORM, title: '终端周报', fields: FIELDS }], period: PERIODS[0].key };
 }
-
-export const DOORS = [
-  { key: 'agent', title: '坐席', about: '看短信进来、回复、转办、结案。', available: true, opens: '/console' },
-  { key: 'clerk', title: '采集员', about: '看哪些店报了、哪些可疑、哪些没报，并核对。', available: true, opens: '/collection' },
-  { key: 'shop', title: '店主', about: '用模拟手机发一条周报短信，看它去了哪里。', available: true, opens: '/simulator' },
-  { key: 'rep', title: '客户经理', about: '今天的拜访与表单。', available: false, opens: '/portal' },
-  { key: 'consumer', title: '消费者', about: '论坛发帖与防伪查询。', available: false, opens: '/forum' },
-];

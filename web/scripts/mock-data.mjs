@@ -91,7 +91,7 @@ export class World {
     };
     this.parties.set(party.id, party);
     this.lines.set(party.id, []);
-    const start = Date.now() - (n * 13 + 4) * MINUTE;
+    const start = Date.now() - (n * 6 + 3) * MINUTE;
     const older = n === 0 ? 140 : 4 + (n % 5);
     for (let k = older; k > 0; k -= 1) {
       const at = start - k * (n === 0 ? 400 : 1500) * MINUTE;

@@ -15,7 +15,7 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; font-sr
 const world = new World();
 const mock = { world, signedIn: process.env.SIGNED_IN !== '0', rate: Number(process.env.RATE ?? 0.3), sockets: new Set(), away: false, broadcast, localeOf };
 const extra = existsSync(join(here, 'mock-collection.mjs')) ? await import(pathToFileURL(join(here, 'mock-collection.mjs')).href) : null;
-const collection = extra?.createCollection((frame) => broadcast(frame)) ?? null;
+const collection = extra?.createCollection((frame) => broadcast(frame), world, announce) ?? null;
 
 class Refused extends Error {
   constructor(status, code, message, detail = {}) {
