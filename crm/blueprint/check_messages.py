@@ -12,6 +12,7 @@ from crm.blueprint.forms import FormDef, FormField, MessageVocabulary
 from crm.blueprint.functions import CannedReply, ChannelKind
 from crm.blueprint.names import form_names
 from crm.blueprint.problems import Problem, listed, problem
+from crm.blueprint.products import PriceKind
 from crm.blueprint.source import DataPath
 from crm.blueprint.subject import Subject, Unique
 
@@ -162,6 +163,11 @@ def _check_form_fields(subject: Subject, form: FormDef) -> Iterator[Problem]:
         for index, word in enumerate(field.words):
             if complaint := words.see(folded(word), field.key, (*where, "words", index), shown=word):
                 yield complaint
+        band = getattr(field, "band", None)
+        if band is not None and band.of not in set(PriceKind):
+            place = subject.place((*where, "band", "of"))
+            known = listed({kind.value for kind in PriceKind})
+            yield problem("reference_unknown", place, target="Price", name=band.of, known=known)
         factor = getattr(field, "scale_by", None)
         if factor is not None and party is not None and factor not in {each.id for each in party.fields}:
             known = listed([each.id for each in party.fields])

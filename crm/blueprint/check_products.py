@@ -79,7 +79,7 @@ def _check_product_units(subject: Subject, product: Product, units: UnitSet) -> 
 
 
 def _check_values(subject: Subject, product: Product) -> Iterator[Problem]:
-    if "product_fields" in subject.unsure:
+    if not subject.is_whole("product_fields"):
         return
     fields = {field.id: field for entry in subject.of("product_fields") for field in entry.fields}
     path = ("products", product.sku, "values")

@@ -31,9 +31,7 @@ def _check_queues(subject: Subject) -> Iterator[Problem]:
                 if other != queue.id:
                     place = subject.place(("queues", queue.id, part, index))
                     yield problem("queue_twice", place, name=name, other=other)
-    # A queue of the wrong shape may take what the others leave.
-    whole = len(subject.of("queues")) == len(subject.known("queues"))
-    if whole and not subject.is_unsure("queues"):
+    if subject.is_whole("queues"):
         for kind in subject.of("case_kinds"):
             if ("case_kinds", kind.id) not in taken:
                 yield problem("queue_missing", subject.place(("case_kinds", kind.id), key=True), name=kind.id)

@@ -94,9 +94,9 @@ def check_condition(text: str, names: Names, place: Place) -> list[Problem]:
     for chain in _chains(tree, frozenset()):
         scope = names
         for position, name in enumerate(chain):
-            if scope.open:
-                break
             if name not in scope.members:
+                if scope.open:
+                    break
                 if position and not scope.members:
                     break  # a plain value: what follows is checked when it runs
                 found["name", ".".join(chain[: position + 1])] = problem(

@@ -44,14 +44,14 @@ def entity_names(subject: Subject, entity: str) -> Names:
         names = _RECORDS[entity]
         if entity == "case":
             own = [field.id for kind in subject.of("case_kinds") for field in kind.fields]
-            names |= Names.of(*own)
+            names |= Names.of(*own) if subject.is_whole("case_kinds") else Names(open=True)
         return names | Names.of(party=party_names(subject)) if entity in _OF_A_PARTY else names
     return party_names(subject, entity)
 
 
 def party_names(subject: Subject, kind: str | None = None) -> Names:
     """What every party has, and the fields of one kind or, without one, of all."""
-    if "customer_kinds" in subject.unsure:
+    if not subject.is_whole("customer_kinds"):
         return Names(open=True)
     kinds = [entry for entry in subject.of("customer_kinds") if kind in (None, entry.id)]
     return _PARTY | Names.of(*(field.id for entry in kinds for field in entry.fields))
@@ -70,7 +70,8 @@ def names_for(subject: Subject, scope: str, path: DataPath) -> Names:
             return Names.of("today", record=record)
         case "rows":
             records = {entity: entity_names(subject, entity) for entity in entities}
-            return Names({**records, "record": _every(subject), "user": _USER, "now": LEAF})
+            unsure = "customer_kinds" in subject.unsure
+            return Names({**records, "record": _every(subject), "user": _USER, "now": LEAF}, open=unsure)
         case _:
             raise ValueError(f"no names are known for conditions of {scope}")
 
@@ -81,7 +82,7 @@ def form_names(subject: Subject, form: FormDef) -> Names:
     header = Names.of(*(field.key for field in form.header))
     own = [field.id for entry in subject.of("product_fields") for field in entry.fields]
     product = Names.of("sku", "brand", "own", "status", "watched", "price_class", *PriceKind, *own)
-    if "product_fields" in subject.unsure:
+    if not subject.is_whole("product_fields"):
         product = Names(open=True)
     party = entity_names(subject, form.about) if form.about in subject.known("entities") else Names(open=True)
     return Names.of("period", "channel", line=line, header=header, product=product, user=_USER) | Names(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -125,28 +126,25 @@ class Assortment(Entry):
     products: Annotated[tuple[MustHave, ...], Field(min_length=1)]
 
 
-class PricedProduct:
-    """A product's prices in minor units a smallest unit, rounded half up, as observations store them."""
-
-    def __init__(self, product: Product, units: UnitSet) -> None:
-        self.product, self.units = product, units
-
-    def price(self, kind: PriceKind) -> int | None:
-        entry = self.product.prices.get(kind)
-        if entry is None:
-            return None
-        each = entry.amount * 100 / self.units.size(entry.per)
-        return int(each.quantize(Decimal(1), ROUND_HALF_UP))
-
-    def price_class(self, classes: tuple[PriceClass, ...]) -> PriceClass | None:
-        for entry in sorted(classes, key=lambda each: each.least, reverse=True):
-            price = self.product.prices.get(entry.kind)
-            if price is not None and self._per(price, entry.per) >= entry.least:
-                return entry
+def minor_price(product: Product, units: UnitSet, kind: PriceKind) -> int | None:
+    """The price in minor units of money for one smallest unit, rounded half up, as observations store it."""
+    price = product.prices.get(kind)
+    if price is None:
         return None
+    return int((price.amount * 100 / units.size(price.per)).quantize(Decimal(1), ROUND_HALF_UP))
 
-    def _per(self, price: Price, unit: str) -> Decimal:
-        return price.amount * self.units.size(unit) / self.units.size(price.per)
+
+def price_class(
+    product: Product, units: UnitSet, classes: Sequence[PriceClass], day: date
+) -> PriceClass | None:
+    """The dearest class that the product's price reaches, among those in force on the day."""
+    for entry in sorted(classes, key=lambda each: each.least, reverse=True):
+        price = product.prices.get(entry.kind)
+        if price is None or not entry.is_valid_on(day):
+            continue
+        if price.amount * units.size(entry.per) / units.size(price.per) >= entry.least:
+            return entry
+    return None
 
 
 def check_digit(digits: str) -> str:

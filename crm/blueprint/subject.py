@@ -46,6 +46,10 @@ class Subject:
             )
         return self.declared.get(section, frozenset())
 
+    def is_whole(self, section: str) -> bool:
+        """Whether all of its entries are in `models`; else what seems missing may be in the others."""
+        return section not in self.unsure and len(self.of(section)) == len(self.known(section))
+
     def is_unsure(self, section: str) -> bool:
         source = {"entities": "customer_kinds", "intents": "messages"}.get(section, section)
         return source in self.unsure or (section == "intents" and not self.of("messages"))
