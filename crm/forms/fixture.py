@@ -1,7 +1,8 @@
 """A grammar and its contexts from a fixture file, to read messages from a list without a running hub.
 
 The fixture's numbers replace the form's: products, senders, units and thresholds. The words stay the blueprint's.
-Its keys are named after the form's own: `<field>_default_unit`, `max_<result>`, `<field>_band`, `units_in_<unit>`.
+Its keys are named after the form's own: `<field>_default_unit`, `max_<result>`, `<field>_band`, `units_in_<unit>`,
+and `<price>` or `<price>_<unit>` for the price that a band refers to.
 """
 
 from __future__ import annotations
@@ -162,13 +163,11 @@ def _said_of(field: Mapping[str, Any], key: str, name: str, said: Mapping[str, A
 def _product(said: Mapping[str, Any], form: FormDef) -> Product:
     guides = {}
     for definition in form.lines.fields if form.lines else ():
-        if (
-            isinstance(definition, MoneyField)
-            and definition.band
-            and said.get(definition.band.of) is not None
-        ):
-            amount = Decimal(str(said[definition.band.of])).scaleb(definition.decimals)
-            guides[definition.band.of] = int(amount)
+        if isinstance(definition, MoneyField) and definition.band:
+            of = definition.band.of
+            amount = next((said[key] for key in said if key == of or key.startswith(f"{of}_")), None)
+            if amount is not None:
+                guides[of] = int(Decimal(str(amount)).scaleb(definition.decimals))
     barcode = said.get("barcode")
     return Product(
         sku=str(said["sku"]),
