@@ -19,7 +19,8 @@ from tests.support.channel_kit import NOW
 from tests.support.fake_provider import Behaviour, nobody_listens
 from tests.support.fake_twilio import FakeTwilio
 
-PATIENCE = Patience(connect=1.0, answer=0.2)
+PATIENCE = Patience(connect=10.0, answer=10.0)
+HARDLY_ANY = Patience(connect=10.0, answer=0.1)
 PICTURE = b"\xff\xd8 a picture"
 
 
@@ -55,11 +56,15 @@ class Everywhere(AbstractResolver):
 
 
 async def fetch(
-    http: aiohttp.ClientSession, twilio: FakeTwilio, path: str, resolver: AbstractResolver | None = None
+    http: aiohttp.ClientSession,
+    twilio: FakeTwilio,
+    path: str,
+    resolver: AbstractResolver | None = None,
+    patience: Patience = PATIENCE,
 ) -> bytes:
     home = Home(url=twilio.base_url, headers={"Authorization": "Basic secret"})
     url = path if "://" in path else twilio.base_url + path
-    return await media.fetch(http, url, home=home, limit=100, patience=PATIENCE, now=NOW, resolver=resolver)
+    return await media.fetch(http, url, home=home, limit=100, patience=patience, now=NOW, resolver=resolver)
 
 
 async def test_an_account_fetches_its_own_media(http: aiohttp.ClientSession, twilio: FakeTwilio) -> None:
@@ -146,7 +151,6 @@ async def test_a_redirect_in_a_circle_ends(http: aiohttp.ClientSession, twilio: 
     [
         (Behaviour.IS_AWAY, ProviderUnreachable),
         (Behaviour.FAILS, ProviderUnreachable),
-        (Behaviour.SAYS_NOTHING, ProviderUnreachable),
         (Behaviour.TEARS, ProviderUnreachable),
         (Behaviour.THROTTLES, ProviderThrottled),
     ],
@@ -159,6 +163,12 @@ async def test_a_download_that_failed_may_be_repeated(
         await fetch(http, twilio, "/picture")
     assert type(refused.value) is error
     assert refused.value.retryable
+
+
+async def test_a_download_ends_though_nobody_answers(http: aiohttp.ClientSession, twilio: FakeTwilio) -> None:
+    twilio.behaviour = Behaviour.SAYS_NOTHING
+    with pytest.raises(ProviderUnreachable):
+        await fetch(http, twilio, "/picture", patience=HARDLY_ANY)
 
 
 async def test_a_provider_that_nobody_reaches_is_tried_later(
