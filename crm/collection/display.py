@@ -1,0 +1,143 @@
+"""Stored values as people read and type them: 125 of the smallest unit is 12条5盒, 1650 of the coin is 16.50."""
+
+import re
+import unicodedata
+from decimal import ROUND_HALF_UP, Decimal
+
+from core.errors import BadInput
+from crm.blueprint.forms import ChoiceField, FormField, IntegerField, MoneyField, QuantityField, TextField
+
+_LARGEST = 10**12
+"""No shop has more of anything, and every column holds it."""
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)([^\d.]*)")
+
+
+def shown(field: FormField, value: int | str, locale: str = "zh-Hans") -> str:
+    """The value in words. Amounts come without their unit (see `unit`), counts with theirs."""
+    match field:
+        case QuantityField() if isinstance(value, int):
+            return _counted(field, value)
+        case MoneyField() if isinstance(value, int):
+            return f"{Decimal(value).scaleb(-field.decimals):.{field.decimals}f}"
+        case ChoiceField():
+            titles = {option.code: option.title.text(locale) for option in field.options}
+            return titles.get(str(value), str(value))
+    return str(value)
+
+
+def unit(field: FormField) -> str:
+    """What a bare number of the field counts; empty where there is nothing to count."""
+    match field:
+        case QuantityField():
+            return field.unit
+        case MoneyField():
+            return f"{field.currency}/{field.store_per}"
+    return ""
+
+
+def number(field: FormField, value: int) -> Decimal:
+    """The value as one number in `unit`: 125 → 12.5, 1650 → 16.5."""
+    match field:
+        case QuantityField():
+            return Decimal(value) / field.units[field.unit]
+        case MoneyField():
+            return Decimal(value).scaleb(-field.decimals)
+    return Decimal(value)
+
+
+def parse_input(field: FormField, text: str) -> int:
+    """The stored value for what a person typed. Raises BadInput, which says what to type."""
+    # Blanks go, but not those between digits: "1 2" is two figures and not twelve.
+    typed = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unicodedata.normalize("NFKC", text).strip())
+    match field:
+        case QuantityField():
+            value = _count(field, typed)
+        case MoneyField():
+            value = _amount(field, typed)
+        case IntegerField():
+            value = _whole(field, typed)
+        case ChoiceField() | TextField():
+            raise BadInput("This field holds words; only figures can be corrected here.", field="input")
+    least = 0 if isinstance(field, MoneyField) else field.min
+    if value < least:
+        raise BadInput(f"The figure must be at least {shown(field, least)}.", field="input")
+    if value > _LARGEST:
+        raise BadInput("The figure is too large; check its digits.", field="input")
+    return value
+
+
+def _counted(field: QuantityField, value: int) -> str:
+    """In the unit that bare numbers count and the smaller ones: as the answers to the shops say it."""
+    if value < 0:
+        return f"-{_counted(field, -value)}"
+    said = []
+    rest = value
+    for size, word in _sizes(field):
+        count, rest = divmod(rest, size)
+        if count:
+            said.append(f"{count}{word}")
+    return "".join(said) or f"0{field.unit}"
+
+
+def _sizes(field: QuantityField) -> list[tuple[int, str]]:
+    """The units up to the field's own, largest first, each size by the word that the form names first."""
+    largest = field.units[field.unit]
+    words = {field.units[word]: word for word in reversed(field.units) if field.units[word] <= largest}
+    words |= {largest: field.unit, 1: field.store_as if largest > 1 else field.unit}
+    return sorted(words.items(), reverse=True)
+
+
+def _count(field: QuantityField, typed: str) -> int:
+    if typed in field.zero_words:
+        return 0
+    total = Decimal(0)
+    parts = _parts(typed, _count_example(field))
+    if len(parts) > 1 and not all(word for _, word in parts):
+        raise BadInput(f"Write the unit of every number, such as {_count_example(field)}.", field="input")
+    for amount, word in parts:
+        if word in field.ambiguous_units:
+            meant = field.ambiguous_units[word]
+            raise BadInput(f"{word} can mean several sizes; write {meant} or another unit.", field="input")
+        size = field.units.get(word or field.unit)
+        if size is None:
+            raise BadInput(
+                f"{word} is no unit of this field; write one of {'、'.join(field.units)}.", field="input"
+            )
+        total += amount * size
+    if total != total.to_integral_value():
+        raise BadInput(f"This is no whole number of {field.store_as}.", field="input")
+    return int(total)
+
+
+def _count_example(field: QuantityField) -> str:
+    smaller = [word for size, word in _sizes(field) if size < field.units[field.unit]]
+    return f"3, 3{field.unit}" + (f" or 12{field.unit}5{smaller[0]}" if smaller else "")
+
+
+def _amount(field: MoneyField, typed: str) -> int:
+    example = f"10.5 or 10.5{field.currency}/{field.unit}"
+    plain = typed.removeprefix("¥").replace(field.currency, "", 1)
+    ((amount, tail), *more) = _parts(plain, example)
+    word = tail.removeprefix("/") or field.unit
+    if more or word not in field.per:
+        raise BadInput(f"Write one amount, such as {example}.", field="input")
+    value = amount.scaleb(field.decimals) / field.per[word]
+    if amount.as_tuple().exponent < -field.decimals:  # type: ignore[operator]  # finite, so its exponent is a number
+        raise BadInput(f"An amount has at most {field.decimals} decimals.", field="input")
+    return int(value.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _whole(field: IntegerField, typed: str) -> int:
+    if typed in field.zero_words:
+        return 0
+    if not re.fullmatch(r"-?\d{1,18}", typed):
+        raise BadInput("Write a whole number, such as 3.", field="input")
+    return int(typed)
+
+
+def _parts(typed: str, example: str) -> list[tuple[Decimal, str]]:
+    """Numbers and the word behind each; nothing may stand between or before them."""
+    if len(typed) > 40 or not re.fullmatch(f"({_PART.pattern})+", typed, re.ASCII):
+        raise BadInput(f"Write a number, such as {example}.", field="input")
+    return [(Decimal(found[1]), found[2]) for found in _PART.finditer(typed)]
