@@ -217,7 +217,7 @@ async def _unmerge(work: Work, entry: Logged) -> None:
         work.known.parties.pop(id, None)
     work.tx.session.expire_all()
     await remember_parties(work.tx.session, work.known, [undone.party_id, undone.into_id])
-    _, row = await _subject(work, entry)
+    await _subject(work, entry)
     own = work.conversation(work.known.parties[undone.party_id], entry)
     own.state = own.flags.get("merged_state", ConversationState.AUTO.value)
     conversations.flag(own, "merged_state", None)
