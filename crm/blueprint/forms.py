@@ -87,7 +87,7 @@ class MoneyField(FieldBase):
     """An amount for one unit, stored in the smallest coin for the unit that `per` counts as 1, rounded half up."""
 
     type: Literal["money"]
-    currency: Word  # as answers write it
+    currency: Word | None = None  # as answers write it; the vocabulary's first word where none is given
     unit: Word  # what a bare amount pays for
     per: Units
     decimals: Annotated[int, Field(ge=0, le=4)] = 2

@@ -20,6 +20,7 @@ _MOST_SKIPPED: Final = 3
 _END: Final = ""
 # Shorter ASCII words are initials rather than typed pinyin.
 _LEAST_TYPED_PINYIN: Final = 4
+_LETTERS_A_SYLLABLE: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,11 +181,15 @@ class Catalogue:
     def longest_name(self) -> int:
         return max(map(len, self._names), default=0)
 
+    def longest_guess(self, word: str) -> int:
+        """A word beyond this length is not worth comparing; typed pinyin takes up to six letters a character."""
+        return (_LETTERS_A_SYLLABLE if word.isascii() else 2) * self.longest_name
+
     def guess(self, word: str, ratio: int, lead: int) -> Guess:
         """What a word that is no name may mean. A brand alone is several products and never one of them."""
         if word in self.brands:
             return Guess(options=self.brands[word])
-        if len(word) <= 2 * self.longest_name:
+        if len(word) <= self.longest_guess(word):
             if (sku := self.by_sound(word)) is not None:
                 return Guess(sku, MatchedBy.PINYIN)
             if (sku := self.by_spelling(word, ratio, lead)) is not None:

@@ -269,7 +269,8 @@ class _Reader:
         repeated = self._repeat_in_mode(opening, start)
         if repeated is not None:
             return repeated
-        tokens = tokenise(self.grammar, form, self.text, start, after_command=after_command)
+        wanted = len(mode.positional)
+        tokens = tokenise(self.grammar, form, self.text, start, after_command=after_command, wanted=wanted)
         if intent is Intent.REPORT and self._is_awaited(tokens):
             return self._fill_awaited(form, mode, tokens.found)
         lines = build_lines(self.grammar, form, mode, self.copy, tokens)

@@ -93,7 +93,7 @@ class _Builder:
         self, grammar: Grammar, form: FormGrammar, mode: Mode, copy: MatchingCopy, tokens: Tokens
     ) -> None:
         self.grammar, self.form, self.mode, self.copy = grammar, form, mode, copy
-        self.tokens = tokens.found
+        self.tokens = _turned_round(tokens.found)
         self.is_cut = tokens.is_cut
         self.drafts: list[Draft] = []
         self.item: Draft | None = None
@@ -146,7 +146,7 @@ class _Builder:
             case Kind.NUMBER:
                 self._number(token)
             case Kind.COUNT:
-                self._count(token)
+                self._count(place, token)
             case Kind.MONEY:
                 self._money(token)
             case Kind.ZERO | Kind.LABEL | Kind.MODE:
@@ -294,13 +294,13 @@ class _Builder:
                 return
         self._assign(item, key, value)
 
-    def _count(self, token: Token) -> None:
+    def _count(self, place: int, token: Token) -> None:
         self.has_number = True
         item = self.item
         if item is None or item.is_nameless:
             self._without_product(token)
             return
-        if self._is_price_unit(item, token):
+        if self._is_price_unit(item, token) or self._leads_price(item, place, token):
             return
         key = self._count_key(item, token)
         if key is None:
@@ -337,6 +337,22 @@ class _Builder:
                 money.is_unmarked, money.end = False, token.end
                 return True
         return False
+
+    def _leads_price(self, item: Draft, place: int, token: Token) -> bool:
+        """一条158元: in front of an amount, and where no count is wanted, one unit is what the amount pays for."""
+        following = self._peek(place + 1)
+        if following is None or following.kind is not Kind.MONEY or following.unit is not None:
+            return False
+        if any(key in self.form.count_keys for key in item.mode.positional) or self.label is not None:
+            return False
+        if len(token.parts) != 1 or token.parts[0][0] != 1 or item.values:
+            return False
+        unit = token.parts[0][1]
+        definitions = [self.form.fields[key] for key in self.form.money_keys]
+        if not any(isinstance(each, MoneyField) and unit in each.per for each in definitions):
+            return False
+        self.per = unit
+        return True
 
     def _count_key(self, item: Draft, token: Token) -> str | None:
         """The field that knows all the units: the labelled one, one it continues, else the first still open."""
@@ -575,6 +591,25 @@ class _Builder:
         if lines.at_least_one and not any(key in values for key in lines.at_least_one):
             return False
         return all(each.key in values for each in lines.fields if each.required)
+
+
+def _turned_round(tokens: list[Token]) -> list[Token]:
+    """3条楚岚硬，5条楚岚软: counts in front of every product, where the usual order would shift them all by one.
+
+    Only where nothing else is said, every count clings to its product, and there are two at least.
+    """
+    said = [token for token in tokens if token.kind is not Kind.END]
+    counts, products = said[::2], said[1::2]
+    if len(counts) != len(products) or len(counts) < 2:
+        return tokens
+    if any(token.kind is not Kind.COUNT for token in counts):
+        return tokens
+    if any(
+        token.kind is not Kind.PRODUCT or token.start != count.end
+        for count, token in zip(counts, products, strict=True)
+    ):
+        return tokens
+    return [token for pair in zip(products, counts, strict=True) for token in pair]
 
 
 def _stored(definition: object, value: Value) -> FieldValue | None:

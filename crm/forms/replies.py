@@ -63,12 +63,16 @@ def item_text(item: ReadItem, form: FormGrammar, grammar: Grammar) -> str:
     product = grammar.catalogue.products.get(item.sku)
     name = product.name if product else item.sku
     by_name = {definition.name: definition for definition in _definitions(form)}
-    values = [value_text(by_name[each.name], each.value) for each in item.values if each.name in by_name]
+    major = grammar.vocabulary.money.major
+    currency = major[0] if major else ""
+    values = [
+        value_text(by_name[each.name], each.value, currency) for each in item.values if each.name in by_name
+    ]
     return name + " ".join(values)
 
 
-def value_text(definition: FormField, value: FieldValue) -> str:
-    """A stored value as people say it: 125 → 12条5盒, 1650 → 16.5元."""
+def value_text(definition: FormField, value: FieldValue, currency: str = "") -> str:
+    """A stored value as people say it: 125 → 12条5盒, 1650 → 16.5元/盒."""
     match definition:
         case QuantityField() if isinstance(value, int):
             return _count_text(definition, value)
@@ -79,7 +83,7 @@ def value_text(definition: FormField, value: FieldValue) -> str:
                 if definition.decimals
                 else str(value)
             )
-            return f"{plain}{definition.currency}/{definition.store_per}"
+            return f"{plain}{definition.currency or currency}/{definition.store_per}"
         case IntegerField() if isinstance(value, int):
             return f"{definition.title}{value}"
         case ChoiceField():
@@ -109,8 +113,10 @@ def _template(reading: Reading, grammar: Grammar) -> str:
     """The most particular text there is: by intent, then by what is mixed, then the plain one."""
     mixed = {(True, True): "mixed", (True, False): "partial", (False, True): "refused"}
     kind = mixed.get((bool(reading.items), bool(reading.errors)), "")
-    if reading.reply is not Reply.CONFIRM or not reading.pending:
+    if reading.reply is not Reply.CONFIRM:
         kind = ""
+    elif not reading.pending:
+        kind = "unnamed"
     replies = grammar.vocabulary.replies
     for name in (f"{reading.reply}.{reading.intent}", f"{reading.reply}.{kind}", str(reading.reply)):
         if name in replies:

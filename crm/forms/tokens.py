@@ -76,23 +76,20 @@ class Tokens:
     is_cut: bool = False  # the message went on past the limit
 
 
-def tokenise(grammar: Grammar, form: FormGrammar, text: str, start: int, *, after_command: bool) -> Tokens:
-    return _Lexer(grammar, form, text).run(start, after_command=after_command)
-
-
-def find_short_date(text: str, start: int) -> int:
-    """Where a date like 9-20 that begins at `start` ends; `start` itself when there is none."""
-    match = _SHORT_DATE.match(text, start)
-    return match.end() if match else start
+def tokenise(
+    grammar: Grammar, form: FormGrammar, text: str, start: int, *, after_command: bool, wanted: int = 1
+) -> Tokens:
+    """`wanted` is how many bare numbers an item may hold."""
+    return _Lexer(grammar, form, text, wanted).run(start, after_command=after_command)
 
 
 class _Lexer:
-    __slots__ = ("catalogue", "form", "found", "grammar", "has_month", "limit", "size", "text")
+    __slots__ = ("catalogue", "form", "found", "grammar", "has_month", "limit", "size", "text", "wanted")
 
-    def __init__(self, grammar: Grammar, form: FormGrammar, text: str) -> None:
+    def __init__(self, grammar: Grammar, form: FormGrammar, text: str, wanted: int) -> None:
         self.grammar, self.form, self.text = grammar, form, text
         self.catalogue = grammar.catalogue
-        self.size = len(text)
+        self.size, self.wanted = len(text), wanted
         self.has_month = "月" in text
         self.found: list[Token] = []
         self.limit = grammar.vocabulary.max_items * _TOKENS_AN_ITEM
@@ -171,8 +168,10 @@ class _Lexer:
         coded = self._code(place, char)
         if coded is not None:
             return self._add(coded)
-        if char in _ASCII_DIGITS or char in NUMERALS:
-            number = number_at(self.text, place)
+        # 零售价 begins with a numeral and is none; a single character may be either, so the number goes first.
+        is_word = meaning is not None and len(meaning.word) > 1
+        if char in _ASCII_DIGITS or (char in NUMERALS and not is_word):
+            number = self._number_in_row(place)
             if number is not None:
                 token = self._value(place, number)
                 if token.kind is not Kind.NUMBER or number.is_plain or not self._runs_on(token.end):
@@ -188,6 +187,20 @@ class _Lexer:
         if char == "X" and self._stands_between_digits(place):
             return place + 1
         return self._add(self._unknown(place))
+
+    def _number_in_row(self, place: int) -> Number | None:
+        """In 101.3.10 the dots part two values; 101.3.5 where only one is wanted ends in a decimal."""
+        number = number_at(self.text, place)
+        if number is None or self.wanted < 2 or not self.found or place == 0 or self.text[place - 1] != ".":
+            return number
+        if self.found[-1].end != place - 1 or self.found[-1].kind not in (
+            Kind.CODE,
+            Kind.PRODUCT,
+            Kind.NUMBER,
+        ):
+            return number
+        match = _DIGIT_RUN.match(self.text, place)
+        return number_at(self.text[: match.end()], place) if match else number
 
     def _add(self, token: Token) -> int:
         self.found.append(token)
@@ -292,11 +305,14 @@ class _Lexer:
         plain = Token(
             Kind.NUMBER, place, end, self.text[place:end], number=number.value, is_plain=number.is_plain
         )
+        where = self._skip_blanks(end)
+        foreign = word_at(self.form.foreign_units, self.text, where)
+        if foreign is not None and not self._starts_product(where):
+            stop = where + len(foreign)
+            if where == end or not self._letter_at(stop):
+                return self._bad(Kind.BAD_UNIT, place, stop)
         if not following.isalnum() or self._starts_known(end):
             return plain
-        foreign = word_at(self.form.foreign_units, self.text, end)
-        if foreign is not None:
-            return self._bad(Kind.BAD_UNIT, place, end + len(foreign))
         if following.isascii() and following.isalpha():
             if following == "X" and self.text[end + 1 : end + 2] in _ASCII_DIGITS:
                 return plain
@@ -311,7 +327,7 @@ class _Lexer:
         return Token(kind, place, end, self.text[place:end])
 
     def _count(self, place: int, number: Number, unit: str) -> Token:
-        """12条5包, 两条半: units that shrink, the last of which may have its half."""
+        """12条5包, 两条半: different units side by side, the last of which may have its half."""
         parts: list[tuple[Fraction, str]] = []
         current: Number | None = number
         end = number.end
@@ -326,19 +342,17 @@ class _Lexer:
                 break
             following = number_at(self.text, end)
             smaller = self._unit_after(following.end) if following else None
-            if following is None or smaller is None or not self._shrinks(unit, smaller):
+            if following is None or smaller is None or any(smaller == used for _, used in parts):
+                break
+            if not self._are_of_one_field(unit, smaller):
                 break
             if self.form.money_keys and self._money(end, following) is not None:
                 break
             current, unit = following, smaller
         return Token(Kind.COUNT, place, end, self.text[place:end], parts=tuple(parts))
 
-    def _shrinks(self, unit: str, smaller: str) -> bool:
-        for key in self.form.unit_fields.get(unit, ()):
-            size, size_then = self.form.unit_size(key, unit), self.form.unit_size(key, smaller)
-            if size and size_then:
-                return size_then < size
-        return False
+    def _are_of_one_field(self, unit: str, other: str) -> bool:
+        return any(key in self.form.unit_fields.get(other, ()) for key in self.form.unit_fields.get(unit, ()))
 
     def _half(self, place: int) -> Token | None:
         unit = self._unit_after(place + 1)
@@ -369,9 +383,13 @@ class _Lexer:
             amount = None if amount is None else amount / 100
         elif self.text[where : where + 1] == "/" and (found := self._per(number.end)):
             return self._amount(place, found[1], amount, found[0])
+        elif self.text[where : where + 1] == "/" and (stranger := self._stranger(number.end)):
+            return self._bad(Kind.BAD_UNIT, place, stranger)
         else:
             return None
         end = self._filler(end)
+        if stranger := self._stranger(end):
+            return self._bad(Kind.BAD_UNIT, place, stranger)
         unit, end = self._per(end) or (None, end)
         return self._amount(place, end, None if amount is None else amount + rest, unit)
 
@@ -403,7 +421,7 @@ class _Lexer:
             return number.value / 100, number.end + len(word)
         if self._one_of(words.major, number.end) or number.value.denominator != 1:
             return Fraction(0), place
-        if len(digits) > 2 or (len(digits) == 2 and not number.is_plain):
+        if len(digits) > 2 or (len(digits) == 2 and not number.is_plain and digits_of(digits) is None):
             return Fraction(0), place
         if self._runs_on(number.end):
             return Fraction(0), place
@@ -441,6 +459,20 @@ class _Lexer:
         where = self._skip_blanks(where + len(found))
         unit = word_at(self.form.per_units, self.text, where)
         return None if unit is None else (unit, where + len(unit))
+
+    def _stranger(self, place: int) -> int | None:
+        """Where a unit ends that no price is for (元/件), if one follows."""
+        where = self._skip_blanks(place)
+        mark = "/" if self.text[where : where + 1] == "/" else self._one_of(self.grammar.money.per, where)
+        if not mark or mark in NUMERALS or mark.isdigit():
+            return None
+        where = self._skip_blanks(where + len(mark))
+        if self._starts_product(where) or word_at(self.form.per_units, self.text, where):
+            return None
+        unit = word_at(self.form.units, self.text, where) or word_at(
+            self.form.foreign_units, self.text, where
+        )
+        return where + len(unit) if unit else None
 
     # Words.
 
