@@ -74,8 +74,9 @@ describe('a typed correction', () => {
     ['１２．５', { input: '12.5' }],
     ['', { problem: 'empty' }],
     ['-3', { problem: 'negative' }],
-    ['3条', { problem: 'number' }],
-    ['1e3', { problem: 'number' }],
+    ['− 3', { problem: 'negative' }],
+    ['12条5盒', { input: '12条5盒' }],
+    ['断货', { input: '断货' }],
   ])('%j is read as it should be', (typed, read) => {
     expect(readInput(typed)).toEqual(read);
   });

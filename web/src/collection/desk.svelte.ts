@@ -32,6 +32,8 @@ export class Desk {
   shown = $state('');
   status = $state<'loading' | 'ready' | 'failed'>('loading');
   problem = $state.raw<unknown>(null);
+  /** Other rows than those shown are on their way. */
+  busy = $state(false);
   rows = $state.raw<ShopRow[]>([]);
   products = $state.raw<GridProduct[]>([]);
   fields = $state.raw<FormField[]>([]);
@@ -70,10 +72,12 @@ export class Desk {
     this.#pause = setTimeout(() => void this.load(), 'q' in part ? SEARCH_PAUSE_MS : 0);
   }
 
-  async load(): Promise<void> {
+  /** `again` asks for what is already shown: when that fails, what is shown stays. */
+  async load(again = false): Promise<void> {
     this.#loading?.abort();
     const asked = (this.#loading = new AbortController());
     this.status = this.rows.length ? this.status : 'loading';
+    this.busy = !again;
     this.#meanwhile = [];
     try {
       const page = await this.#ask({ limit: PAGE_ROWS }, asked.signal);
@@ -87,10 +91,15 @@ export class Desk {
     } catch (error) {
       if (asked.signal.aborted) return;
       this.problem = error;
+      if (again && this.rows.length) return;
       this.status = 'failed';
       this.rows = [];
+      this.#places.clear();
     } finally {
-      if (this.#loading === asked) this.#loading = null;
+      if (this.#loading === asked) {
+        this.#loading = null;
+        this.busy = false;
+      }
     }
   }
 
@@ -164,7 +173,7 @@ export class Desk {
 
   #take(frame: Frame): void {
     if (frame.reload) {
-      void this.load();
+      void this.load(true);
       return;
     }
     const mine = (frame.figures ?? []).filter(

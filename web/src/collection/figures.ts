@@ -50,11 +50,13 @@ export interface Source {
   at: string;
   sender: string | null;
 }
+/** A figure's past also knows what a later report or a correction took the place of. */
+export type PastState = FigureState | 'replaced';
 export interface FigureEntry {
   observation: string;
   value: number | null;
   display: string;
-  state: FigureState;
+  state: PastState;
   warn: string | null;
   warn_label: string | null;
   at: string;
@@ -143,12 +145,14 @@ export function cut(text: string, span: Span | null): [string, string, string] {
   return [points.slice(0, span[0]).join(''), points.slice(...span).join(''), points.slice(span[1]).join('')];
 }
 
-/** What a clerk typed, ready to be sent, or which rule it breaks. Full-width digits are common on Chinese keyboards. */
-export function readInput(typed: string): { input: string } | { problem: 'empty' | 'number' | 'negative' } {
+/**
+ * What a clerk typed, ready to be sent, or which rule it breaks. Full-width digits are common on Chinese keyboards.
+ * Units and words for "none" are the form's business: the server reads them and says what is wrong with them.
+ */
+export function readInput(typed: string): { input: string } | { problem: 'empty' | 'negative' } {
   const input = typed.normalize('NFKC').trim();
   if (!input) return { problem: 'empty' };
-  if (/^-\d/.test(input)) return { problem: 'negative' };
-  return /^\d+(\.\d+)?$/.test(input) ? { input } : { problem: 'number' };
+  return /^[-−]\s*\d/.test(input) ? { problem: 'negative' } : { input };
 }
 
 /** Received of expected in whole percent; suspect shops did report. */

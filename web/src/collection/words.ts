@@ -1,7 +1,6 @@
 // How the collection desk says its states, on the page and to a screen reader.
 import { t } from '$lib/i18n.svelte';
-import type { FigureState } from '$lib/types';
-import type { Cell, Column, Filter, ShopState } from './figures';
+import type { Cell, Column, Filter, PastState, ShopState } from './figures';
 
 export function filterTitle(filter: Filter): string {
   return { expected: t('Expected'), received: t('Received'), suspect: t('Suspect'), missing: t('Missing') }[filter];
@@ -11,13 +10,14 @@ export function shopStateTitle(state: ShopState): string {
   return { received: t('Received'), partial: t('Partly received'), suspect: t('Suspect'), missing: t('Missing') }[state];
 }
 
-export function figureStateTitle(state: FigureState): string {
+export function figureStateTitle(state: PastState): string {
   return {
     accepted: t('Accepted'),
     held: t('Held'),
     corrected: t('Corrected'),
     withdrawn: t('Withdrawn'),
     rejected: t('Rejected'),
+    replaced: t('Replaced'),
   }[state];
 }
 
