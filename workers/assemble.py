@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import aiohttp
 
@@ -27,6 +28,7 @@ from core.secrets import Secrets
 from core.sending import SEND, Sender
 from core.settings import Settings
 from core.sign_in import SignIns
+from core.telemetry import Metrics
 from core.users import Users
 from crm.blueprint.publishing import Book
 from crm.consumer import CrmConsumer
@@ -35,6 +37,13 @@ from workers.migrations import upgrade
 from workers.web.live import LiveHub
 
 log = logging.getLogger(__name__)
+
+
+class Traffic(Protocol):
+    """Gentle traffic that can be paused."""
+
+    is_running: bool
+
 
 _HTTP_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
@@ -61,6 +70,8 @@ class Hub:
     users: Users
     sign_ins: SignIns
     http: aiohttp.ClientSession
+    metrics: Metrics
+    traffic: Traffic | None = None  # the demo's customers
 
     @property
     def consumers(self) -> tuple[ConsumerRunner, ...]:
@@ -120,7 +131,9 @@ async def _build(
         for consumer in (CrmConsumer(book, live.changed), SearchConsumer())
     )
     sealer = Sealer(db, clock)
-    for listener in (crm.woken, search.woken, tail.committed):
+    metrics = Metrics()
+    _watch(metrics, writer, (crm, search), sealer, live)
+    for listener in (crm.woken, search.woken, tail.committed, metrics.committed):
         writer.on_commit(listener)
     hasher = Hasher()
     sign_ins = SignIns(db, hasher, clock=clock)
@@ -143,6 +156,31 @@ async def _build(
         users=Users(sign_ins.forget, clock),
         sign_ins=sign_ins,
         http=http,
+        metrics=metrics,
+    )
+
+
+def _watch(
+    metrics: Metrics,
+    writer: LogWriter,
+    consumers: Sequence[ConsumerRunner],
+    sealer: Sealer,
+    live: LiveHub,
+) -> None:
+    metrics.watch("log_queue", "Entries that wait for the next commit.", lambda: writer.queued)
+    metrics.watch("seal_lag", "Entries that are not sealed yet.", lambda: sealer.lag)
+    metrics.watch("consoles", "Open live sockets.", lambda: live.open)
+    metrics.watch_states(
+        "consumer_lag",
+        "Entries that a consumer has not digested yet.",
+        "consumer",
+        lambda: [(runner.consumer.name, float(runner.lag)) for runner in consumers],
+    )
+    metrics.watch_states(
+        "consumer_parked",
+        "Entries that a consumer could not digest since the process began.",
+        "consumer",
+        lambda: [(runner.consumer.name, float(runner.parked)) for runner in consumers],
     )
 
 
