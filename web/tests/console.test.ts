@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { merge } from '../src/console/conversation.svelte';
 import { laterTimes } from '../src/console/later';
-import { arrange, compare } from '../src/console/order';
+import { arrange, compare, neighbour } from '../src/console/order';
 import { marked, pieces } from '../src/console/pieces';
 import type { Line, Reading, Row } from '../src/lib/types';
 
@@ -45,6 +45,24 @@ describe('a list somebody points at', () => {
   test('keeps a row that has left the view until the pointer goes', () => {
     expect(names(arrange(known(before[0]!), before, 'all', true).rows)).toEqual(['a', 'b']);
     expect(names(arrange(known(before[0]!), before, 'all', false).rows)).toEqual(['a']);
+  });
+});
+
+describe('walking through the list', () => {
+  const rows = (...parties: string[]): Row[] => parties.map((party) => row(party));
+
+  test.each([
+    ['stays where it was', rows('a', 'b', 'c', 'd'), 'c', 'a'],
+    ['sank to the end after an answer', rows('a', 'c', 'd', 'b'), 'c', 'a'],
+    ['rose to the top', rows('b', 'a', 'c', 'd'), 'c', 'a'],
+    ['left the view', rows('a', 'c', 'd'), 'c', 'a'],
+  ])('goes on from the gap when the open conversation %s', (_, now, next, before) => {
+    expect(neighbour(now, 'b', 1, 1)?.party).toBe(next);
+    expect(neighbour(now, 'b', 1, -1)?.party).toBe(before);
+  });
+
+  test('begins with the first when none is open', () => {
+    expect(neighbour(rows('a', 'b'), null, -1, 1)?.party).toBe('a');
   });
 });
 

@@ -3,7 +3,7 @@ import { api, ApiError } from '$lib/api';
 import { live } from '$lib/live.svelte';
 import { explain } from '$lib/toasts.svelte';
 import type { Counts, Frame, InboxPage, Row, View } from '$lib/types';
-import { arrange } from './order';
+import { arrange, neighbour } from './order';
 
 const PAGE = 50;
 
@@ -21,6 +21,7 @@ export class Inbox {
 
   #known = new Map<string, Row>();
   #next: string | null = null;
+  #stood: { party: string | null; at: number } = { party: null, at: -1 };
   #frozen = false;
   #loading: AbortController | null = null;
   #stop: () => void;
@@ -95,11 +96,13 @@ export class Inbox {
     return this.#known.get(party) ?? this.rows.find((row) => row.party === party) ?? null;
   }
 
-  /** The next or previous conversation; a party that has left the list counts from where it stood. */
+  /** Remember where the opened conversation stands, so that the next one is known after it has moved. */
+  stand(party: string | null): void {
+    this.#stood = { party, at: this.rows.findIndex((row) => row.party === party) };
+  }
+
   neighbour(party: string | null, step: 1 | -1): Row | null {
-    const place = this.rows.findIndex((row) => row.party === party);
-    if (place < 0) return this.rows[0] ?? null;
-    return this.rows[place + step] ?? null;
+    return neighbour(this.rows, party, this.#stood.party === party ? this.#stood.at : -1, step);
   }
 
   #query(after: string | null): Record<string, string | number | null> {

@@ -18,6 +18,19 @@ function order(a: string | null, b: string | null): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
+/**
+ * The next or previous conversation for somebody who walks through the list. An answered conversation sinks or
+ * leaves while it is open: then its neighbours are those around the gap it left at `stood`.
+ */
+export function neighbour(rows: readonly Row[], party: string | null, stood: number, step: 1 | -1): Row | null {
+  const at = rows.findIndex((row) => row.party === party);
+  if (at < 0 && stood < 0) return rows[0] ?? null;
+  if (stood < 0 || at === stood) return rows[at + step] ?? null;
+  const closedUp = at < 0 || at > stood;
+  const place = closedUp ? (step > 0 ? stood : stood - 1) : step > 0 ? stood + 1 : stood;
+  return rows[place] ?? null;
+}
+
 export interface Arranged {
   rows: Row[];
   /** Conversations that are not in the frozen list yet. */
