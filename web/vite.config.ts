@@ -16,5 +16,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: { host: '127.0.0.1', proxy: { '/api': { target: 'http://127.0.0.1:8080', ws: true } } },
-  test: { include: ['tests/**/*.test.ts'], reporters: ['dot'] },
+  test: { include: ['tests/**/*.test.ts'] },
 });
