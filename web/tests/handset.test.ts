@@ -83,6 +83,26 @@ test('the answer may name the message before the socket does', async () => {
   expect(handset.messages.map((each) => each.id)).toEqual(['theirs']);
 });
 
+test('the log may know the message by another id than ours', async () => {
+  const handset = await inHand();
+  fetched.mockImplementation(async (_, init) => answer({ id: JSON.parse(String(init?.body)).id }));
+  await handset.send('KC 101 3', 'mine');
+  await handset.send('KC 101 3 ', 'mine too');
+  say(message({ id: 'log-1', direction: 'sent', text: 'KC 101 3' }));
+  expect(handset.messages.map((each) => each.id)).toEqual(['log-1', 'mine too']);
+  say(message({ id: 'log-2', direction: 'sent', text: 'KC 101 3' }));
+  expect(handset.messages.map((each) => each.id)).toEqual(['log-1', 'log-2']);
+});
+
+test('a thread loaded again does not double what was sent from here', async () => {
+  const handset = await inHand();
+  fetched.mockImplementationOnce(async () => answer({ id: 'mine' }));
+  await handset.send('KC 101 3', 'mine');
+  fetched.mockImplementationOnce(async () => answer({ messages: [message({ id: 'log-1', direction: 'sent', text: 'KC 101 3' })] }));
+  await handset.load();
+  expect(handset.messages.map((each) => each.id)).toEqual(['log-1']);
+});
+
 test('a message that failed stays and is sent again under the same id', async () => {
   const handset = await inHand();
   fetched.mockImplementationOnce(async () => answer({ error: { code: 'away', message: 'away' } }, 503));

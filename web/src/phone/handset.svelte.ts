@@ -28,6 +28,8 @@ export class Handset {
   /** Messages that came since the thread was last read aloud. */
   heard = $state('');
 
+  /** Sent from here and not yet heard of by the socket, by our id: how to know the log's own entry of it. */
+  #unheard = new Map<string, { text: string; named: string }>();
   #asked: AbortController | null = null;
 
   open(): () => void {
@@ -42,6 +44,7 @@ export class Handset {
   async pick(phone: Phone): Promise<void> {
     this.phone = phone;
     this.messages = [];
+    this.#unheard.clear();
     live.watch({ phone: phone.number });
     await this.load();
   }
@@ -54,6 +57,8 @@ export class Handset {
     if (this.messages.length === 0) this.status = 'loading';
     try {
       const answer = await api.get<{ messages: PhoneMessage[] }>(pathOf(phone.number), {}, asked.signal);
+      const before = new Set(this.messages.map((message) => message.id));
+      for (const message of answer.messages) if (!before.has(message.id)) this.#claim(message);
       const known = new Set(answer.messages.map((message) => message.id));
       this.messages = [...answer.messages, ...this.messages.filter((message) => !known.has(message.id))];
       this.status = 'ready';
@@ -69,22 +74,34 @@ export class Handset {
   async send(text: string, id: string = newId()): Promise<void> {
     const phone = this.phone;
     if (!phone) return;
+    this.#unheard.set(id, { text: text.trim(), named: id });
     this.#put({ id, number: phone.number, direction: 'sent', text, at: new Date().toISOString(), state: 'sending' });
     try {
       const answer = await api.post<{ id: string }>(pathOf(phone.number), { text, id });
-      this.#settle(id, { id: answer.id, state: 'sent' });
+      const waiting = this.#unheard.get(id);
+      if (waiting) waiting.named = answer.id;
+      this.#settle(id, { state: 'sent' });
     } catch (error) {
       this.#settle(id, { state: 'failed', problem: error });
     }
   }
 
   #settle(id: string, part: Partial<Bubble>): void {
-    const newer = part.id && part.id !== id && this.messages.some((message) => message.id === part.id);
-    this.messages = newer
-      ? this.messages.filter((message) => message.id !== id)
-      : this.messages.map((message) =>
-          message.id === id && (message.state === 'sending' || part.state === 'failed') ? { ...message, ...part } : message,
-        );
+    this.messages = this.messages.map((message) =>
+      message.id === id && message.state === 'sending' ? { ...message, ...part } : message,
+    );
+  }
+
+  /** The log gives a message an id of its own: our bubble for it makes room, the oldest of equal ones first. */
+  #claim(message: PhoneMessage): void {
+    if (message.direction !== 'sent') return;
+    const waiting = [...this.#unheard];
+    const found =
+      waiting.find(([, { named }]) => named === message.id) ??
+      waiting.find(([, { text }]) => text === message.text.trim());
+    if (!found) return;
+    this.#unheard.delete(found[0]);
+    this.messages = this.messages.map((known) => (known.id === found[0] ? message : known));
   }
 
   #put(message: Bubble): void {
@@ -96,11 +113,8 @@ export class Handset {
     if (frame.reload) void this.load();
     for (const message of frame.phone ?? []) {
       if (message.number !== this.phone?.number) continue;
-      // Our own message may come back by the socket before the answer to the request names it.
-      const mine = this.messages.find(
-        (known) => known.state === 'sending' && message.direction === 'sent' && known.text === message.text,
-      );
-      if (mine && mine.id !== message.id) this.messages = this.messages.filter((known) => known !== mine);
+      if (this.messages.some((known) => known.id === message.id)) this.#unheard.delete(message.id);
+      else this.#claim(message);
       this.#put(message);
       if (message.direction === 'received') this.heard = message.text;
     }
