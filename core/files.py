@@ -18,7 +18,7 @@ from core.tables import File
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONGEST_NAME = 120
-_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\u202a-\u202e\u2066-\u2069]+')
+_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff/\\:*?"<>|\u202a-\u202e\u2066-\u2069]+')
 
 UNKNOWN_TYPE = "application/octet-stream"
 
@@ -112,7 +112,7 @@ def disposition(content_type: str) -> str:
 
 def safe_name(name: str) -> str:
     """A file name that is only a name: no folders, no control or direction marks, not hidden, not endless."""
-    plain = _UNSAFE_IN_NAMES.sub("_", name.encode("utf-8", "replace").decode()).strip(" ._")
+    plain = _UNSAFE_IN_NAMES.sub("_", name).strip(" ._")
     stem, dot, ending = plain.rpartition(".")
     if dot and len(ending) <= 10:
         plain = f"{stem[: _LONGEST_NAME - len(ending) - 1]}.{ending}"

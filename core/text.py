@@ -2,6 +2,7 @@
 
 import unicodedata
 from functools import cache
+from itertools import pairwise
 
 import opencc
 
@@ -71,7 +72,7 @@ def _composed(text: str) -> str:
 def _clusters(text: str) -> list[tuple[int, int]]:
     """Spans of a letter with the marks that follow it, which Unicode may compose into one."""
     starts = [at for at, char in enumerate(text) if at == 0 or not _is_mark(char)]
-    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+    return list(pairwise([*starts, len(text)]))
 
 
 def _is_mark(char: str) -> bool:

@@ -19,8 +19,7 @@ def new_secret() -> str:
 
 def provisioning_uri(secret: str, login: str, issuer: str) -> str:
     """What an authenticator app reads from a QR code."""
-    label = quote(f"{issuer}:{login}")
-    return f"otpauth://totp/{label}?secret={secret}&issuer={quote(issuer)}"
+    return f"otpauth://totp/{quote(issuer)}:{quote(login)}?secret={secret}&issuer={quote(issuer)}"
 
 
 def step_at(moment: datetime) -> int:
