@@ -75,7 +75,7 @@ class Sealer:
 
     @property
     def lag(self) -> int:
-        """How many entries were not sealed when the last run began."""
+        """How many entries the last run left unsealed."""
         return self.head - self.sealed_to
 
     async def run(self) -> None:
