@@ -481,6 +481,10 @@ class _Builder:
 
     def _bad(self, code: Refusal, token: Token) -> None:
         self.has_number = True
+        nobody = self.item is None or self.item.is_nameless
+        if nobody and code is Refusal.NUM and _looks_like_code(token, self.grammar.catalogue.code_lengths):
+            self._refuse_code(token)
+            return
         if self.item is None:
             self._open(token, None).is_nameless = True
             self._refuse(code, token)
@@ -591,6 +595,11 @@ class _Builder:
         if lines.at_least_one and not any(key in values for key in lines.at_least_one):
             return False
         return all(each.key in values for each in lines.fields if each.required)
+
+
+def _looks_like_code(token: Token, lengths: frozenset[int]) -> bool:
+    """1O9: digits and letters as long as a code, where a code would stand."""
+    return len(token.text) in lengths and token.text.isascii() and token.text.isalnum()
 
 
 def _turned_round(tokens: list[Token]) -> list[Token]:
