@@ -5,6 +5,8 @@ export interface Page {
   file: string;
   /** `frame`: signed in, with the rail. `plain`: the page stands alone. */
   shell: 'frame' | 'plain';
+  /** Also stands alone, for somebody signed in who may not read the log: the demo's shopkeeper. */
+  alone?: boolean;
 }
 
 const files = import.meta.glob<{ default: Component }>([
@@ -21,7 +23,7 @@ const PAGES: Record<string, Page> = {
   signin: { file: './signin/SignInPage.svelte', shell: 'plain' },
   console: { file: './console/ConsolePage.svelte', shell: 'frame' },
   collection: { file: './collection/CollectionPage.svelte', shell: 'frame' },
-  simulator: { file: './phone/SimulatorPage.svelte', shell: 'frame' },
+  simulator: { file: './phone/SimulatorPage.svelte', shell: 'frame', alone: true },
   'side-by-side': { file: './doors/SideBySidePage.svelte', shell: 'frame' },
 };
 

@@ -9,6 +9,7 @@ vi.mock('../src/lib/live.svelte', () => ({
       wire.listeners.add(listener);
       return () => wire.listeners.delete(listener);
     },
+    state: 'online',
     watch: (part: unknown) => wire.watched.push(part),
   },
 }));

@@ -18,6 +18,9 @@ export interface Example {
 /** A message as the thread shows it: `sending` and `failed` are known to this browser only. */
 export type Bubble = PhoneMessage & { problem?: unknown };
 
+/** Somebody without a live socket, such as the demo's shopkeeper, hears of replies by asking. */
+const ASK_MS = 1_500;
+
 const pathOf = (number: string): string => `/api/simulator/phones/${encodeURIComponent(number)}/messages`;
 
 export class Handset {
@@ -34,8 +37,12 @@ export class Handset {
 
   open(): () => void {
     const stop = live.on((frame) => this.#take(frame));
+    const asking = setInterval(() => {
+      if (live.state !== 'online' && this.status === 'ready' && !document.hidden) void this.load();
+    }, ASK_MS);
     return () => {
       stop();
+      clearInterval(asking);
       this.#asked?.abort();
       live.watch({ phone: null });
     };
@@ -59,6 +66,8 @@ export class Handset {
       const answer = await api.get<{ messages: PhoneMessage[] }>(pathOf(phone.number), {}, asked.signal);
       const before = new Set(this.messages.map((message) => message.id));
       for (const message of answer.messages) if (!before.has(message.id)) this.#claim(message);
+      const fresh = answer.messages.filter((message) => message.direction === 'received' && !before.has(message.id));
+      if (this.status === 'ready' && fresh.length) this.heard = fresh.at(-1)!.text;
       const known = new Set(answer.messages.map((message) => message.id));
       this.messages = [...answer.messages, ...this.messages.filter((message) => !known.has(message.id))];
       this.status = 'ready';
