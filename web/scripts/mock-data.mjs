@@ -23,7 +23,7 @@ const USERS = [
 ];
 export const ME = {
   id: 'u-1', login: 'lin', name: '林晓雯', roles: ['agent'], unit: '客户服务中心', queues: ['service', 'collection', 'complaints'],
-  actions: ['conversation.reply', 'conversation.assign', 'case.open', 'party.merge', 'raw.read', 'figure.correct'], totp: false,
+  actions: ['interaction.read', 'interaction.reply', 'interaction.note', 'interaction.take', 'case.open', 'party.bind', 'party.merge', 'submission.read', 'submission.correct', 'submission.accept'], totp: false,
 };
 export const QUEUES = (l) => [
   { key: 'service', title: pick('客户服务', 'Service', l) },
@@ -117,7 +117,7 @@ export class World {
       this.answer(party, '【楚岚服务】楚岚硬3件(1500盒)，对吗？是回Y，否回N。未收：998没有这个编码', { at: start + 900, automatic: true });
     } else if (kind === 2) {
       this.say(party, '投诉：上周送来的白云渡中支有两条外包装破损，请尽快处理👀', { at: start, intent: '投诉' });
-      party.cases.push({ id: uid(9000 + n), number: `C-26-${1180 + n}`, kind: 'complaint', kind_title: '投诉', title: '白云渡(中支)外包装破损', state: 'in_work', state_title: '处理中', opened_at: new Date(start).toISOString(), due_at: new Date(start + 240 * MINUTE).toISOString(), severity: 'normal' });
+      party.cases.push({ id: uid(9000 + n), number: `C-26-${1180 + n}`, kind: 'complaint', kind_title: '投诉', title: '白云渡(中支)外包装破损', state: 'in_work', state_title: '处理中', opened_at: new Date(start).toISOString(), due_at: new Date(start + 240 * MINUTE).toISOString(), severity: 3, steps: [{ state: 'waiting', title: '等待客户' }, { state: 'solved', title: '已解决' }] });
       this.event(party, 'case_opened', '建立投诉 C-26-' + (1180 + n), { at: start + 1000 });
       this.event(party, 'assigned', `分派给 ${USERS[1].name}`, { at: start + 40_000, author: USERS[0] });
       this.note(party, '电话打过去没人接，下午三点再联系。破损照片请访销员补拍。', { at: start + 3 * MINUTE, author: USERS[1] });

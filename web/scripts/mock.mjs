@@ -132,7 +132,7 @@ const routes = [
     const party = partyOf(c.id);
     const kind = boot(c.locale, 0).case_kinds.find((one) => one.key === c.body.kind);
     const number = `C-26-${2000 + world.seq % 1000}`;
-    party.cases.unshift({ id: `case-${world.seq}`, number, kind: kind.key, kind_title: kind.title, title: c.body.title, state: 'new', state_title: '新建', opened_at: new Date().toISOString(), due_at: null, severity: c.body.severity ?? null });
+    party.cases.unshift({ id: `case-${world.seq}`, number, kind: kind.key, kind_title: kind.title, title: c.body.title, state: 'new', state_title: '新建', opened_at: new Date().toISOString(), due_at: null, severity: c.body.severity ?? 1, steps: [{ state: 'in_work', title: '处理中' }] });
     return act(party, world.event(party, 'case_opened', `建立${kind.title} ${number}`, { author: ME }));
   }],
   ['POST', '/api/cases/:id/state', (c) => {

@@ -7,7 +7,16 @@ import { marked, pieces } from '../src/console/pieces';
 import type { Line, Reading, Row } from '../src/lib/types';
 
 const row = (party: string, fields: Partial<Row> = {}): Row =>
-  ({ party, last_seq: 1, due_at: null, waiting_since: null, snoozed_until: null, version: 1, ...fields }) as Row;
+  ({
+    party,
+    last_seq: 1,
+    last_at: '2026-11-22T09:00:00Z',
+    due_at: null,
+    waiting_since: null,
+    snoozed_until: null,
+    version: 1,
+    ...fields,
+  }) as Row;
 const known = (...rows: Row[]): Map<string, Row> => new Map(rows.map((one) => [one.party, one]));
 const names = (rows: readonly Row[]): string[] => rows.map((one) => one.party);
 
@@ -24,7 +33,10 @@ describe('the order of the list', () => {
   });
 
   test('the view of all shows the newest first', () => {
-    expect(names([row('old', { last_seq: 1 }), row('new', { last_seq: 2 })].sort(compare('all')))).toEqual(['new', 'old']);
+    expect(names([row('old', { last_seq: 1 }), row('new', { last_seq: 2 })].sort(compare('all')))).toEqual([
+      'new',
+      'old',
+    ]);
   });
 });
 
@@ -68,7 +80,14 @@ describe('walking through the list', () => {
 
 describe('the words a figure came from', () => {
   const value = (span: [number, number]): Reading['items'][number]['values'][number] => ({
-    field: 'stock', title: '', value: 1, display: '1', span, state: 'accepted', warn: null, warn_label: null,
+    field: 'stock',
+    title: '',
+    value: 1,
+    display: '1',
+    span,
+    state: 'accepted',
+    warn: null,
+    warn_label: null,
   });
   const reading = (items: [number, number][], errors: [number, number][] = []): Reading =>
     ({
@@ -78,11 +97,20 @@ describe('the words a figure came from', () => {
 
   test('are found by code points, not by UTF-16 units', () => {
     const found = pieces('👍👍白云渡 3条', reading([[6, 8]]));
-    expect(found.map((piece) => [piece.text, piece.keys])).toEqual([['👍👍白云渡 ', []], ['3条', ['0.0']]]);
+    expect(found.map((piece) => [piece.text, piece.keys])).toEqual([
+      ['👍👍白云渡 ', []],
+      ['3条', ['0.0']],
+    ]);
   });
 
   test('may overlap and stay whole', () => {
-    const found = pieces('abcdef', reading([[0, 4], [2, 6]]));
+    const found = pieces(
+      'abcdef',
+      reading([
+        [0, 4],
+        [2, 6],
+      ]),
+    );
     expect(found.map((piece) => [piece.text, piece.keys])).toEqual([
       ['ab', ['0.0']],
       ['cd', ['0.0', '1.0']],
@@ -97,7 +125,11 @@ describe('the words a figure came from', () => {
   test('join to the text again whatever the spans say', () => {
     const text = '库存 楚岚硬三条,楚岚软十五';
     for (const spans of [[[0, 99]], [[-3, 2]], [[5, 5]], [[9, 3]]] as [number, number][][]) {
-      expect(pieces(text, reading(spans)).map((piece) => piece.text).join('')).toBe(text);
+      expect(
+        pieces(text, reading(spans))
+          .map((piece) => piece.text)
+          .join(''),
+      ).toBe(text);
     }
   });
 });

@@ -9,19 +9,33 @@ const line = (seq: number): Line => ({ seq }) as Line;
 
 describe('frames of one flush', () => {
   test('keep only the newest row of a party', () => {
-    const merged = coalesce([{ head: 1, rows: [row('a', 1), row('b', 1)] }, { head: 2, rows: [row('a', 2)] }]);
+    const merged = coalesce([
+      { head: 1, rows: [row('a', 1), row('b', 1)] },
+      { head: 2, rows: [row('a', 2)] },
+    ]);
     expect(merged.rows).toEqual([row('a', 2), row('b', 1)]);
     expect(merged.head).toBe(2);
   });
 
   test('keep every timeline line', () => {
-    expect(coalesce([{ head: 1, lines: [line(1)] }, { head: 2, lines: [line(2)] }]).lines).toHaveLength(2);
+    expect(
+      coalesce([
+        { head: 1, lines: [line(1)] },
+        { head: 2, lines: [line(2)] },
+      ]).lines,
+    ).toHaveLength(2);
   });
 
   test('let the last word win between shown and gone', () => {
-    const left = coalesce([{ head: 1, rows: [row('a', 1)] }, { head: 2, gone: ['a'] }]);
+    const left = coalesce([
+      { head: 1, rows: [row('a', 1)] },
+      { head: 2, gone: ['a'] },
+    ]);
     expect([left.rows, left.gone]).toEqual([undefined, ['a']]);
-    const back = coalesce([{ head: 1, gone: ['a'] }, { head: 2, rows: [row('a', 2)] }]);
+    const back = coalesce([
+      { head: 1, gone: ['a'] },
+      { head: 2, rows: [row('a', 2)] },
+    ]);
     expect([back.rows, back.gone]).toEqual([[row('a', 2)], undefined]);
   });
 

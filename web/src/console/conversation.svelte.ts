@@ -29,6 +29,7 @@ export class Conversation {
   constructor(
     readonly id: string,
     private readonly self: string,
+    private readonly onread: (party: string, seq: number) => void = () => {},
   ) {
     this.#stop = live.on((frame) => this.#take(frame));
     live.watch({ party: id });
@@ -127,11 +128,16 @@ export class Conversation {
   }
 
   markRead(): void {
-    const seq = this.lastSeq;
+    if (!this.row?.unread && this.#readSeq) return;
+    // The row may count entries that show no line of their own, such as a delivery report.
+    const seq = Math.max(this.lastSeq, this.row?.last_seq ?? 0);
     if (!seq || seq <= this.#readSeq || document.visibilityState === 'hidden') return;
     this.#readSeq = seq;
     // Being read is a convenience: when it is lost, the next look repeats it.
-    api.post(`${this.base}/read`, { seq }).catch(() => (this.#readSeq = 0));
+    api.post(`${this.base}/read`, { seq }).then(
+      () => this.onread(this.id, seq),
+      () => (this.#readSeq = 0),
+    );
   }
 
   #take(frame: Frame): void {

@@ -56,6 +56,7 @@ export class Inbox {
       this.state = 'ready';
       live.caughtUp(page.head);
       this.#arrange(true);
+      this.stand(this.#stood.party);
     } catch (error) {
       if (mine.signal.aborted) return;
       this.trouble = explain(error);
@@ -85,6 +86,14 @@ export class Inbox {
     if (this.#frozen === value) return;
     this.#frozen = value;
     if (!value) this.#arrange(true);
+  }
+
+  /** Shown as read at once; the next row of the party brings the server's own count. */
+  read(party: string, seq: number): void {
+    const row = this.#known.get(party);
+    if (!row?.unread || row.last_seq > seq) return;
+    this.#known.set(party, { ...row, unread: 0 });
+    this.#arrange(false);
   }
 
   /** The "N new" pill: bring the list up to date although it is pointed at. */

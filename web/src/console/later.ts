@@ -8,8 +8,7 @@ export interface Later {
 const MORNING = 9;
 
 export function laterTimes(now: Date): Later[] {
-  const morning = (days: number): Date =>
-    new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, MORNING);
+  const morning = (days: number): Date => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, MORNING);
   // Sunday is 0; on a Monday "next Monday" is a week away.
   const toMonday = (8 - now.getDay()) % 7 || 7;
   const times: Later[] = [

@@ -3,13 +3,14 @@ import type { Row, View } from '$lib/types';
 
 const LAST = '\uffff';
 
-/** All: newest first. Others: what is due first, then who has waited longest, then newest. */
+/** All and resolved: newest first. Others: what is due first, then who has waited longest. */
 export function compare(view: View): (a: Row, b: Row) => number {
   if (view === 'all' || view === 'resolved') return (a, b) => b.last_seq - a.last_seq;
-  if (view === 'snoozed') {
-    return (a, b) => order(a.snoozed_until, b.snoozed_until) || b.last_seq - a.last_seq;
-  }
-  return (a, b) => order(a.due_at, b.due_at) || order(a.waiting_since, b.waiting_since) || b.last_seq - a.last_seq;
+  // The server pages in the same order, to the last key: what loads by scrolling goes to the end.
+  return (a, b) =>
+    order(a.due_at, b.due_at) ||
+    order(a.waiting_since ?? a.last_at, b.waiting_since ?? b.last_at) ||
+    order(a.party, b.party);
 }
 
 function order(a: string | null, b: string | null): number {
@@ -41,12 +42,7 @@ export interface Arranged {
  * Frozen: the parties stay where they are with their newest content, also those that left the view;
  * the ones that came in are only counted. Not frozen: sorted anew.
  */
-export function arrange(
-  rows: ReadonlyMap<string, Row>,
-  before: readonly Row[],
-  view: View,
-  frozen: boolean,
-): Arranged {
+export function arrange(rows: ReadonlyMap<string, Row>, before: readonly Row[], view: View, frozen: boolean): Arranged {
   if (!frozen) return { rows: [...rows.values()].sort(compare(view)), fresh: 0 };
   const shown = new Set(before.map((row) => row.party));
   let fresh = 0;

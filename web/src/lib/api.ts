@@ -28,6 +28,9 @@ export function setCsrf(token: string): void {
 export function setApiLocale(tag: string): void {
   locale = tag;
 }
+export function apiLocale(): string {
+  return locale;
+}
 /** Called when the server no longer knows our session. */
 export function onSignedOut(handler: () => void): void {
   signedOut = handler;
@@ -46,12 +49,14 @@ export function withQuery(path: string, query: Query = {}): string {
 
 async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json', 'Accept-Language': locale };
+  // Said in the address too: there it wins over a choice kept from another browser session.
+  const address = `${path}${path.includes('?') ? '&' : '?'}lang=${locale}`;
   if (method !== 'GET') headers['X-CSRF'] = csrf;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(address, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),

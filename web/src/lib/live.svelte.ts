@@ -1,4 +1,5 @@
 // The live socket: resumes by sequence number, beats, backs off, and hands pages one merged frame at a time.
+import { apiLocale } from './api';
 import { coalesce } from './coalesce';
 import type { Frame, View } from './types';
 
@@ -59,6 +60,15 @@ export class Live {
     this.head = 0;
   }
 
+  /** Connect anew, for frames in another language; nothing is missed, since it resumes. */
+  restart(): void {
+    if (!this.#wanted) return;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#connect();
+  }
+
   /** Frames arrive merged, at most every 100 ms. Returns the way to stop listening. */
   on(listener: Listener): () => void {
     this.#listeners.add(listener);
@@ -91,7 +101,7 @@ export class Live {
     this.#retryTimer = null;
     if (this.state === 'idle') this.state = 'connecting';
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    const socket = new WebSocket(`${scheme}://${location.host}/api/live`);
+    const socket = new WebSocket(`${scheme}://${location.host}/api/live?lang=${apiLocale()}`);
     this.#socket = socket;
     socket.onopen = () => {
       this.#send({ op: 'hello', since: this.head || null });

@@ -42,5 +42,13 @@ export function segments(text: string): Segments {
     const units = septets.reduce((sum, cost) => sum + cost, 0);
     return { encoding: 'gsm7', units, ...fill(septets, 160, 153) };
   }
-  return { encoding: 'ucs2', units: text.length, ...fill(signs.map((sign) => sign.length), 70, 67) };
+  return {
+    encoding: 'ucs2',
+    units: text.length,
+    ...fill(
+      signs.map((sign) => sign.length),
+      70,
+      67,
+    ),
+  };
 }

@@ -223,7 +223,9 @@ export interface PartyCase extends CaseBrief {
   state_title: string;
   opened_at: string;
   due_at: string | null;
-  severity: string | number | null;
+  severity: number | null;
+  /** Where a person may move it from here. */
+  steps?: { state: string; title: string }[];
 }
 export interface PartyFigure {
   form: string;
@@ -234,7 +236,7 @@ export interface PartyFigure {
   value: number;
   display: string;
   period: string;
-  at: string;
+  at: string | null;
   seq: number;
   state: FigureState;
 }
