@@ -19,8 +19,10 @@ from typing import Final
 
 from crm.blueprint.forms import Act, Command, IntegerField, Mode, MoneyField, QuantityField
 from crm.forms.checks import check_value, most_urgent
+from crm.forms.drafts import Line
 from crm.forms.grammar import FormGrammar, Grammar, Opening, word_at
-from crm.forms.lines import Line, Lines, build_lines
+from crm.forms.lexer import tokenise
+from crm.forms.lines import Lines, build_lines
 from crm.forms.readings import (
     Context,
     Held,
@@ -36,7 +38,7 @@ from crm.forms.readings import (
     Warn,
 )
 from crm.forms.text import MatchingCopy, matching_copy
-from crm.forms.tokens import Kind, Token, Tokens, tokenise
+from crm.forms.tokens import Kind, Token, Tokens
 
 # A text longer than any channel's message is read up to here; nothing behind it is stored unread.
 MOST_CHARACTERS: Final = 100_000
