@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 
 from core.clock import Clock, now
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 1_000
 _LONGEST_QUEUE = 20_000  # beyond it senders are told to come again: memory stays bounded
+
+_RATED_OVER = 0.5  # seconds
 
 CommitListener = Callable[[Sequence[Prepared], datetime], None]
 
@@ -31,7 +34,7 @@ class LogWriter:
         self._arrived = asyncio.Event()
         self._listeners: list[CommitListener] = []
         self._closed = False
-        self.rate = 0.0  # entries a second, smoothed: how pressed the intake is
+        self._rate = 0.0
         self._rated_at = time.monotonic()
 
     def on_commit(self, listener: CommitListener) -> None:
@@ -62,7 +65,7 @@ class LogWriter:
                 if not self._queue:
                     self._arrived.clear()
                 if batch:
-                    await self._commit(batch)
+                    await self._finished(self._commit(batch))
         finally:
             self._closed = True
             for _, waiter in self._queue:
@@ -70,12 +73,20 @@ class LogWriter:
                     waiter.set_exception(Unavailable("The hub is stopping; send the same again."))
             await self._appender.close()
 
+    async def _finished(self, commit: Coroutine[None, None, None]) -> None:
+        """A stopping writer still learns whether its last batch is in the log, and tells those who wait."""
+        committing = asyncio.ensure_future(commit)
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            await committing
+            raise
+
     async def _commit(self, batch: list[tuple[Prepared, asyncio.Future[Accepted]]]) -> None:
         items = [item for item, _ in batch]
         recorded_at = self._clock()
         try:
-            # Shielded: a cancelled writer must still learn whether its last batch is in the log.
-            await asyncio.shield(self._appender.append(items, recorded_at))
+            await self._appender.append(items, recorded_at)
         except Exception as error:
             log.exception("log append failed", extra={"entries": len(items)})
             if len(batch) > 1 and not isinstance(error, Unavailable):
@@ -97,11 +108,17 @@ class LogWriter:
                 waiter.set_result(Accepted(id=item.id, seq=item.seq, is_new=item.is_new))
         if fresh:
             for listener in self._listeners:
-                listener(fresh, recorded_at)
+                try:
+                    listener(fresh, recorded_at)
+                except Exception:
+                    # The entries are in the log; a listener's own bug must not end the intake.
+                    log.exception("commit listener failed")
+
+    @property
+    def rate(self) -> float:
+        """Entries a second of late: how pressed the intake is."""
+        return self._rate * math.exp(-(time.monotonic() - self._rated_at) / _RATED_OVER)
 
     def _measure(self, entries: int) -> None:
-        at = time.monotonic()
-        elapsed = max(at - self._rated_at, 1e-4)
-        self._rated_at = at
-        weight = min(1.0, elapsed / 0.5)
-        self.rate += weight * (entries / elapsed - self.rate)
+        self._rate = self.rate + entries / _RATED_OVER
+        self._rated_at = time.monotonic()
