@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from core.errors import BadInput
 from crm.blueprint.forms import ChoiceField, FormField, IntegerField, MoneyField, QuantityField, TextField
+from crm.blueprint.model import Blueprint
 
 _LARGEST = 10**12
 """No shop has more of anything, and every column holds it."""
@@ -26,14 +27,19 @@ def shown(field: FormField, value: int | str, locale: str = "zh-Hans") -> str:
     return str(value)
 
 
-def unit(field: FormField) -> str:
-    """What a bare number of the field counts; empty where there is nothing to count."""
+def unit(field: FormField, currency: str = "") -> str:
+    """What a bare number of the field counts; `currency` where the field names none. Empty: nothing to count."""
     match field:
         case QuantityField():
             return field.unit
         case MoneyField():
-            return f"{field.currency}/{field.store_per}"
+            return f"{field.currency or currency}/{field.store_per}"
     return ""
+
+
+def currency_of(blueprint: Blueprint) -> str:
+    """The word for money of the package's own messages."""
+    return next(iter(blueprint.messages.money.major), "")
 
 
 def number(field: FormField, value: int) -> Decimal:
@@ -46,7 +52,7 @@ def number(field: FormField, value: int) -> Decimal:
     return Decimal(value)
 
 
-def parse_input(field: FormField, text: str) -> int:
+def parse_input(field: FormField, text: str, currency: str = "") -> int:
     """The stored value for what a person typed. Raises BadInput, which says what to type."""
     # Blanks go, but not those between digits: "1 2" is two figures and not twelve.
     typed = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unicodedata.normalize("NFKC", text).strip())
@@ -54,7 +60,7 @@ def parse_input(field: FormField, text: str) -> int:
         case QuantityField():
             value = _count(field, typed)
         case MoneyField():
-            value = _amount(field, typed)
+            value = _amount(field, typed, field.currency or currency)
         case IntegerField():
             value = _whole(field, typed)
         case ChoiceField() | TextField():
@@ -83,7 +89,7 @@ def _counted(field: QuantityField, value: int) -> str:
 def _sizes(field: QuantityField) -> list[tuple[int, str]]:
     """The units up to the field's own, largest first, each size by the word that the form names first."""
     largest = field.units[field.unit]
-    words = {field.units[word]: word for word in reversed(field.units) if field.units[word] <= largest}
+    words = {size: word for word, size in reversed(tuple(field.units.items())) if size <= largest}
     words |= {largest: field.unit, 1: field.store_as if largest > 1 else field.unit}
     return sorted(words.items(), reverse=True)
 
@@ -115,9 +121,9 @@ def _count_example(field: QuantityField) -> str:
     return f"3, 3{field.unit}" + (f" or 12{field.unit}5{smaller[0]}" if smaller else "")
 
 
-def _amount(field: MoneyField, typed: str) -> int:
-    example = f"10.5 or 10.5{field.currency}/{field.unit}"
-    plain = typed.removeprefix("¥").replace(field.currency, "", 1)
+def _amount(field: MoneyField, typed: str, currency: str) -> int:
+    example = f"10.5 or 10.5{currency}/{field.unit}"
+    plain = typed.removeprefix("¥").replace(currency, "", 1)
     ((amount, tail), *more) = _parts(plain, example)
     word = tail.removeprefix("/") or field.unit
     if more or word not in field.per:
