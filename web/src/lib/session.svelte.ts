@@ -1,5 +1,5 @@
 // Who is signed in, and what the server told at the start: queues, people, channels, words.
-import { api, ApiError, onSignedOut, setCsrf } from './api';
+import { api, onSignedOut, setCsrf } from './api';
 import { live } from './live.svelte';
 import type { Boot, Door, SessionState, User } from './types';
 
@@ -30,37 +30,11 @@ export async function loadSession(): Promise<void> {
 
 /** The start values and the live socket; pages inside the frame may count on both. */
 export async function loadBoot(): Promise<Boot> {
-  const boot = await api.get<Boot>('/api/boot').catch((error: unknown) => {
-    // A shopkeeper of the demo sees only the simulated phone and needs none of the desk's values.
-    if (error instanceof ApiError && error.status === 403 && session.user) return bareBoot(session.user);
-    throw error;
-  });
+  const boot = await api.get<Boot>('/api/boot');
   session.boot = boot;
   session.user = boot.user;
   live.start(boot.head);
   return boot;
-}
-
-function bareBoot(user: User): Boot {
-  return {
-    user,
-    now: new Date().toISOString(),
-    head: 0,
-    period: '',
-    queues: [],
-    users: [],
-    channels: [],
-    case_kinds: [],
-    case_states: [],
-    customer_kinds: [],
-    canned: [],
-    products: [],
-    forms: [],
-    labels: { intent: {}, status: {}, warn: {}, error: {}, delivery: {}, act: {} },
-    territories: [],
-    simulator: session.demo,
-    traffic: null,
-  };
 }
 
 interface SignedIn {
