@@ -368,7 +368,7 @@ class MessageVocabulary(Entry):
     commands: tuple[Command, ...]
     polite: Words = ()
     fillers: Words = ()  # stand between items and say nothing
-    dates: Mapping[Word, Annotated[int, Field(ge=0)]] = {}  # word -> days back
+    dates: Mapping[Word, int] = {}  # word -> days back; a day to come is negative, and refused as one
     placeholder: Words = ()
     foreign_units: Words = ()  # units of other trades: a number with one is refused, not guessed
     money: MoneyWords = MoneyWords()

@@ -80,8 +80,10 @@ def context_of(fixture: Fixture, told: Mapping[str, Any]) -> Context:
         party=fixture.senders.get(str(sender)),
         last_report=_last_report(told, now, names),
         held=tuple(_held(each, held_at, now, names) for each in _as_list(held)),
-        awaiting=tuple(_skus(_first(told, "awaiting", "reminder", "reminded", "asked", "expected"))),
-        confirmed=_confirmed(_first(told, "confirmed", "normal", "normals", "learned"), names),
+        awaiting=tuple(_skus(_first(told, "awaiting", "asked", "expected", *_like(told, "remind")))),
+        confirmed=_confirmed(
+            _first(told, "learned", *_like(told, "confirmed"), *_like(told, "normal")), names
+        ),
         unbound=fixture.unbound.get,
         repeat_of=_receipt_of(told.get("duplicate_of")),
         redelivered=bool(told.get("redelivered") or told.get("same_message_id")),
@@ -215,6 +217,10 @@ def _reason(error: Exception) -> str:
 
 def _first(told: Mapping[str, Any], *names: str) -> Any:
     return next((told[name] for name in names if told.get(name) is not None), None)
+
+
+def _like(told: Mapping[str, Any], part: str) -> list[str]:
+    return [name for name in told if part in name]
 
 
 def _as_list(value: Any) -> Sequence[Any]:
