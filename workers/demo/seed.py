@@ -1,0 +1,266 @@
+"""Loading the demo: its world and story go through the log, at the moments when they happened."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from core import outbox
+from core.clock import now
+from core.consumers import ConsumerRunner
+from core.errors import ConfigInvalid, Conflict
+from core.log import reader
+from core.outbox import Item, Outcome
+from core.sending import SEND, Sender
+from core.settings import Settings
+from core.tables import Setting
+from core.users import all_users
+from core.values import Accepted
+from crm.blueprint.publishing import publish
+from crm.blueprint.reading import check_folder
+from crm.consumer import CrmConsumer
+from crm.tables import Case
+from workers.assemble import Hub, assemble
+from workers.demo.people import people
+from workers.demo.phones import ACCOUNT, text_in
+from workers.demo.reports import Reports
+from workers.demo.scenes import Scenes
+from workers.demo.story import Step, rounds
+from workers.demo.world import Actor, World, make_world
+
+log = logging.getLogger(__name__)
+
+BLUEPRINT: Final = Path(__file__).parent.parent.parent / "blueprints" / "tobacco"
+SEED: Final = 20_260_923
+WEEKS: Final = 8
+_KEY: Final = "demo"
+_AUTHOR: Final = "demo"
+_ANSWERED_AFTER = timedelta(seconds=2)
+
+Progress = Callable[[int, int], None]
+"""Told how many steps are done, and of how many."""
+
+_moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
+
+
+class StoryClock:
+    """The story's time: that of the step at hand, or of the round. Each task has its own step."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return _moment.get() or self.at
+
+
+async def is_demo(hub: Hub) -> bool:
+    """Whether the demo was loaded here, whole. Raises Conflict where other data lie."""
+    async with hub.db.read() as session:
+        mark = await session.get(Setting, _KEY)
+        head = await reader.head(session)
+    if mark is None and (head or hub.accounts.slugs()):
+        raise Conflict(
+            "Here lie other data than the demo's: name another folder in SWITCHBOARD_DATA, or run `switchboard up`."
+        )
+    return mark is not None and json.loads(mark.value)["complete"]
+
+
+async def load(
+    settings: Settings, *, seed: int = SEED, weeks: int = WEEKS, progress: Progress = lambda done, of: None
+) -> None:
+    """Load the demo into an empty database; a load that was interrupted is taken up again."""
+    clock = StoryClock(now())
+    async with assemble(settings, clock) as hub:
+        if await is_demo(hub):
+            return
+        began = await _begin(hub, seed, weeks)
+        clock.at = began - timedelta(weeks=weeks + 1)
+        await _set_up(hub)
+        async with _Loader.running(hub, clock) as loader:
+            await loader.play(began, seed, weeks, progress)
+        await _mark(hub, seed, weeks, began, complete=True)
+
+
+async def _begin(hub: Hub, seed: int, weeks: int) -> datetime:
+    """The story's present: fixed by the first attempt, so that a second one tells the same story."""
+    async with hub.db.read() as session:
+        mark = await session.get(Setting, _KEY)
+    if mark is not None:
+        return datetime.fromisoformat(json.loads(mark.value)["began"])
+    began = hub.clock()
+    await _mark(hub, seed, weeks, began, complete=False)
+    return began
+
+
+async def _mark(hub: Hub, seed: int, weeks: int, began: datetime, *, complete: bool) -> None:
+    value = {"seed": seed, "weeks": weeks, "began": began.isoformat(), "complete": complete}
+    async with hub.db.begin() as tx:
+        await tx.session.merge(Setting(key=_KEY, value=json.dumps(value)))
+
+
+async def _set_up(hub: Hub) -> None:
+    """The blueprint, our one line, and the people who work with them."""
+    if not hub.book.has_any:
+        checked = await asyncio.to_thread(check_folder, BLUEPRINT)
+        if checked.blueprint is None:
+            raise ConfigInvalid(f"The demo's blueprint has problems: {checked.problems[0]}")
+        async with hub.db.begin() as tx:
+            await publish(
+                tx, checked.blueprint, author=_AUTHOR, approved_by=_AUTHOR, note="demo", at=hub.clock()
+            )
+        await hub.book.load(hub.db)
+    if ACCOUNT not in hub.accounts.slugs():
+        async with hub.db.begin() as tx:
+            await hub.accounts.create(
+                tx,
+                slug=ACCOUNT,
+                provider="sms.simulator",
+                title=people().line.title,
+                config={"number": people().line.number},
+                secrets={"signing_key": f"keep:{ACCOUNT}"},
+                at=hub.clock(),
+            )
+    async with hub.db.read() as session:
+        known = {user.login for user in await all_users(session, with_disabled=True)}
+    async with hub.db.begin() as tx:
+        for user in people().users.values():
+            if user.login not in known:
+                await hub.users.create(
+                    tx,
+                    login=user.login,
+                    name=user.name,
+                    roles=user.roles,
+                    unit=user.unit,
+                    queues=user.queues,
+                )
+
+
+class _Loader:
+    """Plays the story round by round: write, let the CRM digest, send what it answered."""
+
+    def __init__(self, hub: Hub, clock: StoryClock, crm: ConsumerRunner, users: Mapping[str, UUID]) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._crm = crm
+        self._users = users
+        self._sender = Sender(hub.db, hub.writer, hub.accounts.adapter, hub.accounts.kind_of, clock)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, hub: Hub, clock: StoryClock) -> AsyncIterator["_Loader"]:
+        """A loader with the log's writer and a CRM consumer of its own, which nobody slows down or watches."""
+        crm = ConsumerRunner(hub.db, CrmConsumer(hub.book, lambda changes: None), clock=clock)
+        hub.writer.on_commit(crm.woken)
+        async with hub.db.read() as session:
+            logins = {user.login: user.id for user in await all_users(session)}
+        users = {key: logins[user.login] for key, user in people().users.items()}
+        tasks = [asyncio.create_task(part) for part in (crm.run(), hub.db.keep(), hub.writer.run())]
+        try:
+            yield cls(hub, clock, crm, users)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def play(self, began: datetime, seed: int, weeks: int, progress: Progress) -> None:
+        published = self._hub.book.current
+        world = make_world(seed, began.astimezone(published.timezone).date())
+        reports = Reports(published.blueprint, world, seed, began, published.timezone)
+        scenes = Scenes(published.blueprint, world, reports.silent, began, published.timezone)
+        steps = self._told(began, weeks, reports, scenes)
+        groups = rounds(steps)
+        done, total = 0, len(world.customers) + len(steps)
+        await self._introduce(world)
+        for group in groups:
+            await self._play(group)
+            done += len(group)
+            progress(len(world.customers) + done, total)
+        await self._crm.caught_up()
+
+    def _told(self, began: datetime, weeks: int, reports: Reports, scenes: Scenes) -> list[Step]:
+        """Everything that happens. Who plays in an open scene is silent around it, so that the scene stays clear."""
+        open_from = began - timedelta(days=6)
+        playing = scenes.actors()
+        told = [step for step in reports.steps(weeks) if step.at < open_from or step.actor not in playing]
+        return [*told, *scenes.steps()]
+
+    async def _introduce(self, world: World) -> None:
+        await asyncio.gather(*(self._put(actor) for actor in world.customers))
+        await self._crm.caught_up()
+
+    async def _put(self, actor: Actor) -> None:
+        detail = {
+            "party": str(actor.id),
+            "kind": actor.kind,
+            "name": actor.name,
+            "territory": actor.territory,
+            "stage": actor.stage,
+            "fields": dict(actor.fields),
+            "keys": dict(actor.keys),
+            "addresses": [{"scheme": "tel", "value": actor.number}] if actor.number else [],
+            "persons": [dict(person) for person in actor.persons],
+        }
+        await self._hub.intake.act(
+            "party.put", by="", about=actor.address, key=f"demo:{actor.id}", detail=detail
+        )
+
+    async def _play(self, group: Sequence[Step]) -> None:
+        self._clock.at = group[-1].at + timedelta(seconds=1)
+        accepted = await asyncio.gather(*(self._take(step) for step in group))
+        await self._crm.caught_up()
+        await self._send({one.seq: step.at for one, step in zip(accepted, group, strict=True)})
+
+    async def _take(self, step: Step) -> Accepted:
+        _moment.set(step.at)
+        if not step.act:
+            id = hashlib.sha256(step.key.encode()).hexdigest()[:32]
+            return await text_in(self._hub, step.address, step.text, id)
+        by = str(self._users[step.by]) if step.by else ""
+        return await self._hub.intake.act(
+            step.act,
+            by=by,
+            about=step.address,
+            key=f"demo:{step.key}",
+            detail={"party": str(step.actor.id), **await self._detail(step)},
+            text=step.text,
+        )
+
+    async def _detail(self, step: Step) -> dict[str, Any]:
+        match step.act:
+            case "reply":
+                to = {"scheme": step.address.scheme, "value": step.address.value}
+                return {"to": to, "account": ACCOUNT, "seen_seq": self._crm.head}
+            case "assign":
+                return {"user": str(self._users[step.detail["user"]])}
+            case "case.state":
+                return {**step.detail, **await self._newest_case(step.actor.id)}
+            case _:
+                return dict(step.detail)
+
+    async def _newest_case(self, party: UUID) -> dict[str, Any]:
+        async with self._hub.db.read() as session:
+            query = select(Case).where(col(Case.party_id) == party).order_by(col(Case.id).desc()).limit(1)
+            case = (await session.execute(query)).scalar_one()
+        return {"case": case.id, "kind": case.kind}
+
+    async def _send(self, moments: Mapping[int, datetime]) -> None:
+        """What the hub answered leaves a moment after what it answers, as the story's clock has it."""
+        while items := await outbox.claim(self._hub.db, self._clock.at, 500):
+            sends = [item for item in items if item.job == SEND]
+            outcomes = await asyncio.gather(*(self._hand_over(item, moments) for item in sends))
+            settled = [(item.id, outcome) for item, outcome in zip(sends, outcomes, strict=True)]
+            await outbox.settle(self._hub.db, settled)
+
+    async def _hand_over(self, item: Item, moments: Mapping[int, datetime]) -> Outcome:
+        _moment.set(moments.get(item.cause_seq or 0, self._clock.at) + _ANSWERED_AFTER)
+        return await self._sender(item)
