@@ -70,7 +70,7 @@ class IntegerField(FieldBase):
 
 
 class Band(Entry):
-    """Plausible amounts as multiples of a reference price of the product; outside is asked back."""
+    """Plausible amounts as multiples of a reference amount of the product; outside is asked back."""
 
     of: Id
     low: Annotated[Decimal, Field(ge=0)] = Field(alias="from")

@@ -13,7 +13,7 @@ from rapidfuzz import fuzz, process
 from crm.forms.readings import MatchedBy
 from crm.forms.text import fold
 
-# Inside a name they say nothing: 楚 岚（硬） is 楚岚硬.
+# Inside a name they say nothing: 青 山（红） is 青山红.
 BRACKETS: Final = frozenset("()[]{}<>【】《》〈〉「」『』〔〕“”\"'‘’·・")
 _SKIPPED: Final = BRACKETS | {" "}
 _MOST_SKIPPED: Final = 3
@@ -30,7 +30,7 @@ class Product:
     aliases: tuple[str, ...] = ()
     barcodes: tuple[str, ...] = ()
     own: bool = True
-    guides: Mapping[str, int] = field(default_factory=dict)  # reference prices, as the form stores them
+    guides: Mapping[str, int] = field(default_factory=dict)  # reference amounts, as the form stores them
     brand: str | None = None
     spec: str = ""
 
@@ -103,7 +103,7 @@ class Catalogue:
         found = self._walk(text, start)
         if found is None or found.crossed is None:
             return found
-        # 江陵月 硬楚岚 must not be read as 江陵月硬 and a rest: a name that begins at the blank and reaches further
+        # 青山 红绿水 must not be read as 青山红 and a rest: a name that begins at the blank and reaches further
         # has the better claim, provided that the part before the blank is a name of its own.
         later = found.crossed
         while later < len(text) and text[later] in _SKIPPED:

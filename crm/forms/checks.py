@@ -1,4 +1,4 @@
-"""Which values are asked back: too many, an unlikely price, a unit with two meanings. Every channel asks alike."""
+"""Which values are asked back: too many, an unlikely amount, a unit with two meanings. Every channel asks alike."""
 
 from __future__ import annotations
 

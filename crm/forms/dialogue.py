@@ -151,7 +151,7 @@ class _Reader:
         return self._settle(command, chosen, errors)
 
     def _behind_answer(self, start: int, end: int) -> int:
-        """`N，101 5条` is a report behind a no; 好运来 is a word that only begins like a yes."""
+        """A no may lead into a report that puts it right; 好运来 is a word that only begins like a yes."""
         while end < len(self.text) and not self.text[end].isalnum():
             end += 1
         if self._opening(end) is not None:
@@ -359,7 +359,7 @@ class _Reader:
         return report.receipt if report.text == self.text else None
 
     def _repeat_in_mode(self, opening: Opening | None, start: int) -> Reading | None:
-        """`KC 同上` says the same as 同上."""
+        """A form's word in front of 同上 adds nothing."""
         if opening is None or self.context.party is None:
             return None
         while start < len(self.text) and not self.text[start].isalnum():

@@ -69,7 +69,7 @@ class Line:
 
 
 def stored_value(definition: FormField, value: Value) -> FieldValue | None:
-    """The figure as it is stored; None where it cannot be one (a third of a pack, a number beyond all bounds)."""
+    """The figure as it is stored; None where it cannot be one, such as a third of the smallest unit."""
     if value.code is not None:
         return value.code
     if isinstance(definition, MoneyField):

@@ -2,7 +2,7 @@
 
 The fixture's numbers replace the form's: products, senders, units and thresholds. The words stay the blueprint's.
 Its keys are named after the form's own: `<field>_default_unit`, `max_<result>`, `<field>_band`, `units_in_<unit>`,
-and `<price>` or `<price>_<unit>` for the price that a band refers to.
+and `<guide>` or `<guide>_<unit>` for the reference amount that a band names.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _parse_line(line: str) -> tuple[Any, str, Mapping[str, Any]]:
         raise ValueError(f"the line is longer than {_MOST_LINE} characters; split the messages")
     said = json.loads(line)
     if not isinstance(said, dict):
-        raise TypeError('a line is an object like {"id": "1", "text": "KC 101 3", "ctx": {}}')
+        raise TypeError('a line is an object like {"id": "1", "text": "101 3", "ctx": {}}')
     text, told = said.get("text"), said.get("ctx") or {}
     if not isinstance(text, str):
         raise TypeError("the key text is missing or no string; add the message's text")

@@ -112,7 +112,7 @@ class _Lexer(Measures):
         coded = self._code(place, char)
         if coded is not None:
             return self._add(coded)
-        # 零售价 begins with a numeral and is none; a single character may be either, so the number goes first.
+        # 万能 begins with a numeral and is none; a single character may be either, so the number goes first.
         is_word = meaning is not None and len(meaning.word) > 1
         if char in ASCII_DIGITS or (char in NUMERALS and not is_word):
             number = self._number_in_row(place)

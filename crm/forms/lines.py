@@ -124,7 +124,7 @@ class _Builder:
     def _named(self, place: int, token: Token) -> int:
         following = self._peek(place + 1)
         if following is not None and following.kind is Kind.UNKNOWN and following.start == token.end:
-            # 楚岚细枝 begins like a shorter name; the whole may still sound like one.
+            # 青山红叶 may begin like a shorter name, 青山红; the whole may still sound like one.
             sku = self._sounds_like(token.text + following.text)
             if sku is not None:
                 item = self._open(token, sku, following.end, token.text + following.text)
@@ -245,7 +245,7 @@ class _Builder:
         if item is None or item.is_nameless:
             self._without_product(token)
             return
-        if self._is_price_unit(item, token) or self._leads_price(item, place, token):
+        if self._is_paid_unit(item, token) or self._leads_amount(item, place, token):
             return
         key = self._count_key(item, token)
         if key is None:
@@ -261,8 +261,8 @@ class _Builder:
         )
         self._assign(item, key, value, biggest=max(sizes))
 
-    def _is_price_unit(self, item: Draft, token: Token) -> bool:
-        """158元 一条: behind an amount, and where no count is missing, one unit is what the amount pays for."""
+    def _is_paid_unit(self, item: Draft, token: Token) -> bool:
+        """Behind an amount, and where no count is missing, one unit is what the amount pays for."""
         money = self.last_money
         if money is None or not money.is_unmarked or len(token.parts) != 1 or token.parts[0][0] != 1:
             return False
@@ -283,8 +283,8 @@ class _Builder:
                 return True
         return False
 
-    def _leads_price(self, item: Draft, place: int, token: Token) -> bool:
-        """一条158元: in front of an amount, and where no count is wanted, one unit is what the amount pays for."""
+    def _leads_amount(self, item: Draft, place: int, token: Token) -> bool:
+        """In front of an amount, and where no count is wanted, one unit is what the amount pays for."""
         following = self._peek(place + 1)
         if following is None or following.kind is not Kind.MONEY or following.unit is not None:
             return False
@@ -356,7 +356,7 @@ class _Builder:
         if before is None:
             item.values[key] = value
         elif biggest and biggest < before.smallest:
-            # 3条 5包 and 3条5包 say the same.
+            # Large and small units say the same with a separator between them as without.
             before.total += value.total
             before.end, before.smallest = value.end, value.smallest
             before.is_ambiguous = before.is_ambiguous or value.is_ambiguous
@@ -369,7 +369,7 @@ class _Builder:
         if item is None or self.label is not None:
             self.label = None
             return
-        # With a single position a dash is but a dash (楚岚硬 - 3); only a word for "empty" leaves it out.
+        # With a single position a dash is but a dash (青山 - 3); only a word for "empty" leaves it out.
         if token.text[0] == "-" and len(item.mode.positional) < 2:
             return
         if positions := item.open_positions():
@@ -548,7 +548,7 @@ def _looks_like_code(token: Token, lengths: frozenset[int]) -> bool:
 
 
 def _turned_round(tokens: list[Token]) -> list[Token]:
-    """3条楚岚硬，5条楚岚软: counts in front of every product, where the usual order would shift them all by one.
+    """Counts in front of every product, where the usual order would shift them all by one.
 
     Only where nothing else is said, every count clings to its product, and there are two at least.
     """

@@ -66,7 +66,7 @@ class Measures(Sight):
         return Token(kind, place, end, self.text[place:end])
 
     def _count(self, place: int, number: Number, unit: str) -> Token:
-        """12条5包, 两条半: different units side by side, the last of which may have its half."""
+        """Different units side by side, the last of which may have its half."""
         parts: list[tuple[Fraction, str]] = []
         current: Number | None = number
         end = number.end
@@ -103,7 +103,7 @@ class Measures(Sight):
         return Token(Kind.NUMBER, place, place + 1, HALF, number=Fraction(1, 2))
 
     def _money(self, place: int, number: Number) -> Token | None:
-        """The amount whose number ends at `number.end`, if a currency or a price unit follows."""
+        """The amount whose number ends at `number.end`, if a currency or the unit it pays for follows."""
         words = self.grammar.money
         where = self._skip_blanks(number.end)
         if self._starts_product(where):
@@ -143,7 +143,10 @@ class Measures(Sight):
         return Token(Kind.MONEY, place, end, self.text[place:end], number=amount, unit=unit)
 
     def _minor(self, place: int) -> tuple[Fraction, int]:
-        """The part behind the currency word: 5, 5角, 半, 05. A number that a unit follows is another value."""
+        """The part behind the currency word: a coin, a half or bare digits (5 are tenths, 05 hundredths).
+
+        A number that a unit follows is another value.
+        """
         if self.text[place : place + 1] == HALF and not self._unit_after(place + 1):
             return Fraction(1, 2), place + 1
         number = number_at(self.text, place)
@@ -180,7 +183,7 @@ class Measures(Sight):
         return place + len(word) if word else place
 
     def _per(self, place: int) -> tuple[str, int] | None:
-        """/条, 每条, and 一条 where it clings to the amount; a blank before 一条 may make it a count."""
+        """What the amount pays for. A bare "one" must cling to it, since a blank may make that a count."""
         where = self._skip_blanks(place)
         if self.text[where : where + 1] == "/":
             where = self._skip_blanks(where + 1)
@@ -198,7 +201,7 @@ class Measures(Sight):
         return None if unit is None else (unit, where + len(unit))
 
     def _stranger(self, place: int) -> int | None:
-        """Where a unit ends that no price is for (元/件), if one follows."""
+        """Where a unit ends that no amount can be for, if one follows."""
         where = self._skip_blanks(place)
         mark = "/" if self.text[where : where + 1] == "/" else self._one_of(self.grammar.money.per, where)
         if not mark or mark in NUMERALS or mark.isdigit():

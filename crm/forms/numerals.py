@@ -20,7 +20,7 @@ HALF: Final = "半"
 # Said after a numeral they make it a guess: 十几, 二十多, 十来.
 VAGUE: Final = frozenset("几多来余数")
 
-# More digits than this are no count and no price, whatever they are (and int() must not be fed a novel).
+# More digits than this are no count and no amount, whatever they are (and int() must not be fed a novel).
 MOST_DIGITS: Final = 15
 
 _HAN: Final = "".join(sorted(NUMERALS))

@@ -72,7 +72,7 @@ def item_text(item: ReadItem, form: FormGrammar, grammar: Grammar) -> str:
 
 
 def value_text(definition: FormField, value: FieldValue, currency: str = "") -> str:
-    """A stored value as people say it: 125 → 12条5盒, 1650 → 16.5元/盒."""
+    """A stored value as people say it: in the unit they count in, with the rest in the stored one."""
     match definition:
         case QuantityField() if isinstance(value, int):
             return _count_text(definition, value)

@@ -66,7 +66,7 @@ class Sight:
         return None
 
     def _runs_on(self, end: int) -> bool:
-        """Whether a bare numeral is only the front of a word (七 in 七匹狼)."""
+        """Whether a bare numeral is only the front of a word (三 in 三亚)."""
         return self._letter_at(end) and not self._starts_known(end)
 
     def _starts_known(self, place: int) -> bool:
