@@ -8,7 +8,14 @@ from typing import Final
 
 from crm.blueprint.check_products import folded
 from crm.blueprint.conditions import check_condition
-from crm.blueprint.forms import FormDef, FormField, MessageVocabulary
+from crm.blueprint.forms import (
+    ERROR_PLACEHOLDERS,
+    REPLY_PLACEHOLDERS,
+    Act,
+    FormDef,
+    FormField,
+    MessageVocabulary,
+)
 from crm.blueprint.functions import CannedReply, ChannelKind
 from crm.blueprint.names import form_names
 from crm.blueprint.problems import Problem, listed, problem
@@ -20,10 +27,8 @@ from crm.blueprint.subject import Subject, Unique
 # (3GPP TS 23.040, 9.2.3.24.1).
 MAX_MESSAGE_UNITS: Final = 134
 
-REPLY_NAMES: Final = frozenset(
-    {"receipt", "items", "item", "n", "errors", "held", "product", "value", "form"}
-)
-ERROR_NAMES: Final = frozenset({"token", "options", "n", "code", "spec"})
+# Acts whose messages are counted under the command's own name.
+_COUNTED: Final = (Act.CASE, Act.CONSENT, Act.REFUSE)
 CANNED_NAMES: Final = frozenset(
     {
         "party",
@@ -68,11 +73,21 @@ def _check_vocabulary(subject: Subject, messages: MessageVocabulary) -> Iterator
     path = ("messages",)
     yield from _resolve(subject, "forms", "Form", messages.default_form, (*path, "default_form"))
     for index, command in enumerate(messages.commands):
+        here = (*path, "commands", index)
         if command.case is not None:
-            yield from _resolve(
-                subject, "case_kinds", "Case kind", command.case, (*path, "commands", index, "case")
-            )
-    for part, names in (("replies", REPLY_NAMES), ("errors", ERROR_NAMES)):
+            yield from _resolve(subject, "case_kinds", "Case kind", command.case, (*here, "case"))
+        if command.intent is not None or command.act in _COUNTED:
+            intent, said = (command.intent, "intent") if command.intent else (command.key, "key")
+            yield from _resolve(subject, "intents", "Intent", intent, (*here, said))
+    if messages.unknown_case is not None:
+        yield from _resolve(
+            subject, "case_kinds", "Case kind", messages.unknown_case, (*path, "unknown_case")
+        )
+    default = next((form for form in subject.of("forms") if form.form == messages.default_form), None)
+    if default is not None and (default.lines is None or default.channels.sms is None):
+        place = subject.place((*path, "default_form"))
+        yield problem("default_form_unsuited", place, name=messages.default_form)
+    for part, names in (("replies", REPLY_PLACEHOLDERS), ("errors", ERROR_PLACEHOLDERS)):
         for code, text in getattr(messages, part).items():
             yield from _check_text(subject, text, names, (*path, part, code), messages.signature)
 

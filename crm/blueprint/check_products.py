@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,8 @@ from crm.blueprint.problems import Problem, listed, problem
 from crm.blueprint.products import Product, UnitSet, check_digit
 from crm.blueprint.source import DataPath
 from crm.blueprint.subject import Subject, Unique
+from crm.forms.catalogue import squeeze
+from crm.forms.text import fold
 
 
 def check_products(subject: Subject) -> Iterator[Problem]:
@@ -26,9 +27,8 @@ def check_products(subject: Subject) -> Iterator[Problem]:
 
 
 def folded(name: str) -> str:
-    """A name as it is compared: width, case, blanks and brackets make no difference."""
-    text = unicodedata.normalize("NFKC", name).upper()
-    return "".join(character for character in text if character.isalnum())
+    """A name as messages are compared with it: width, script, case, blanks and brackets make no difference."""
+    return squeeze(fold(name))
 
 
 def _check_units(subject: Subject) -> Iterator[Problem]:

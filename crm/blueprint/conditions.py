@@ -17,6 +17,9 @@ from celpy.evaluation import CELEvalError, base_functions
 from crm.blueprint.problems import Place, Problem, listed, problem
 
 MAX_LENGTH: Final = 500
+MAX_NESTING: Final = 12
+# cel-python's answer to a chain of && over a missing name doubles with each link: 20 links take seconds.
+MAX_CHOICES: Final = 12
 _MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _FUNCTIONS: Final = frozenset(name for name in base_functions if name.isalpha()) | {"has", "dyn"} | _MACROS
 
@@ -44,6 +47,20 @@ LEAF: Final = Names()
 ANYTHING: Final = Names(open=True)
 
 
+def _excess(text: str) -> str | None:
+    """Why the text is not even read. Counted on the text, since the parser itself must be spared."""
+    choices = text.count("&&") + text.count("||") + text.count("?")
+    nesting = deepest = 0
+    for character in text:
+        nesting += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, nesting)
+    if choices > MAX_CHOICES:
+        return f"it has {choices} choices (&&, ||, ?); {MAX_CHOICES} are allowed"
+    if deepest > MAX_NESTING or any(run in text for run in ("!!!", "---")):
+        return "it is nested too deeply"
+    return None
+
+
 @lru_cache(maxsize=4096)
 def _tree(text: str) -> lark.Tree[lark.Token]:
     tree: lark.Tree[lark.Token] = celpy.Environment().compile(text)
@@ -52,17 +69,19 @@ def _tree(text: str) -> lark.Tree[lark.Token]:
 
 @lru_cache(maxsize=4096)
 def _program(text: str) -> Any:
+    if len(text) > MAX_LENGTH or _excess(text) is not None:
+        raise ConditionFailed(f"the condition is too long or too complex: {text[:80]}")
     environment = celpy.Environment()
     return environment.program(_tree(text))
 
 
 def evaluate(text: str, values: Mapping[str, Any]) -> Any:
     """The condition's value for plain JSON-like `values` (and aware datetimes, timedeltas)."""
-    context = {name: json_to_cel(value) for name, value in values.items()}
     try:
+        context = {name: json_to_cel(value) for name, value in values.items()}
         return _program(text).evaluate(context)
     except (CELEvalError, CELParseError, TypeError, ValueError, RecursionError) as error:
-        raise ConditionFailed(f"{text}: {error}") from error
+        raise ConditionFailed(f"{text}: {str(error)[:200]}") from error
 
 
 def holds(text: str, values: Mapping[str, Any]) -> bool:
@@ -78,6 +97,8 @@ def check_condition(text: str, names: Names, place: Place) -> list[Problem]:
     """Everything wrong with one condition."""
     if len(text) > MAX_LENGTH:
         return [problem("condition_too_long", place, limit=MAX_LENGTH)]
+    if (why := _excess(text)) is not None:
+        return [problem("condition_too_complex", place, why=why)]
     try:
         tree = _tree(text)
     except CELParseError as error:

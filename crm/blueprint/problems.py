@@ -147,6 +147,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Correct it, for example `case.severity >= 3`.",
     ),
     "condition_too_long": ("The condition is longer than {limit} characters.", "Split it."),
+    "condition_too_complex": ("The condition is too complex: {why}.", "Split it."),
     "condition_name": ("The condition names {name}, which is not known here.", "Use one of {known}."),
     "condition_function": (
         "The condition uses the function {name}, which does not exist.",
@@ -158,6 +159,11 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The word {name} already means {other} ({file}, line {line}).",
         "Give one of the two another word.",
     ),
+    "default_form_unsuited": (
+        "The form {name} has no lines that a short message could report.",
+        "Name a form with `lines:` and `channels: sms:`.",
+    ),
+    "grammar_conflict": ("Words and forms contradict each other: {why}.", "Correct the words named."),
     "placeholder_unknown": (
         "The text has the placeholder {{{name}}}, which nothing fills.",
         "Use one of {known}.",

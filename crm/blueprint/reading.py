@@ -15,6 +15,8 @@ from crm.blueprint.problems import Place, Problem, listed, problem
 from crm.blueprint.source import DataPath, Document, Source, read_folder
 from crm.blueprint.subject import Subject
 from crm.blueprint.values import LOCALES
+from crm.forms.grammar import GrammarConflict
+from crm.forms.published import grammar_of
 
 # A file that has one of these keys is, as a whole, one entry of that section.
 _WHOLE_FILE: Final[Mapping[str, str]] = {"form": "forms", "messages": "messages"}
@@ -87,7 +89,13 @@ def check_source(source: Source) -> Checked:
     parts: dict[str, Any] = {
         name: entries if SECTIONS[name].key else entries[0] for name, entries in subject.models.items()
     }
-    return Checked(Blueprint(package=package, **parts), ())
+    blueprint = Blueprint(package=package, **parts)
+    try:
+        grammar_of(blueprint)
+    except GrammarConflict as conflict:
+        place = assembly.place(("messages",), key=True)
+        return Checked(None, (problem("grammar_conflict", place, why=str(conflict)),))
+    return Checked(blueprint, ())
 
 
 def assemble(source: Source) -> Assembly:

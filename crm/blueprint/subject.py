@@ -11,13 +11,12 @@ from pydantic import BaseModel
 from crm.blueprint.problems import Place, Problem, problem
 from crm.blueprint.source import DataPath
 from crm.blueprint.values import Cel, Pattern, Ref
+from crm.forms.readings import Intent
 
 # Records of the hub itself; parties come as the customer kinds that the package defines.
 RECORDS: Final = frozenset(
     {"party", "case", "interaction", "submission", "observation", "topic", "report", "audit"}
 )
-# What a message may be besides the commands that the package names.
-INTENTS: Final = frozenset({"report", "confirm", "duplicate", "thanks", "unknown_sender", "unknown"})
 
 
 class FindsPlace(Protocol):
@@ -41,9 +40,7 @@ class Subject:
         if section == "entities":
             return RECORDS | self.known("customer_kinds")
         if section == "intents":
-            return INTENTS.union(
-                *({command.key for command in each.commands} for each in self.of("messages"))
-            )
+            return frozenset(intent.value for intent in Intent)
         return self.declared.get(section, frozenset())
 
     def is_whole(self, section: str) -> bool:
@@ -51,8 +48,7 @@ class Subject:
         return section not in self.unsure and len(self.of(section)) == len(self.known(section))
 
     def is_unsure(self, section: str) -> bool:
-        source = {"entities": "customer_kinds", "intents": "messages"}.get(section, section)
-        return source in self.unsure or (section == "intents" and not self.of("messages"))
+        return {"entities": "customer_kinds"}.get(section, section) in self.unsure
 
 
 class Unique:

@@ -9,7 +9,7 @@ from crm.blueprint.model import Blueprint
 from tests.crm.blueprint.conftest import Folder
 
 DATA, ORG, PROCESS = "data/data.yaml", "org/org.yaml", "process/process.yaml"
-FUNCTION, FORM, MESSAGES = "function/function.yaml", "info/shelf_check.yaml", "info/messages.yaml"
+FUNCTION, FORM, MESSAGES = "function/function.yaml", "info/shelf_visit.yaml", "info/messages.yaml"
 
 
 def after(folder: Folder, *edits: tuple[str, str, str]) -> tuple[Change, ...]:
@@ -23,26 +23,26 @@ def after(folder: Folder, *edits: tuple[str, str, str]) -> tuple[Change, ...]:
     ("file", "old", "new", "sentence"),
     [
         (PROCESS, "first_answer: PT4H", "first_answer: PT2H",
-         "queues › 投诉 (complaint) › due › first_answer: PT4H becomes PT2H."
+         "queues › 服务 (service) › due › first_answer: PT4H becomes PT2H."
          " Open cases keep the times they were given."),
-        (FORM, "confirm_above: 4800", "confirm_above: 7200",
-         "forms › 货架巡检 (shelf_check) › lines › fields › 数量 (sc_bottles) › confirm_above: 4800 becomes 7200."),
+        (FORM, "confirm_above: 480", "confirm_above: 720",
+         "forms › 货架巡访 (shelf_visit) › lines › fields › 库存瓶数 (sv_bottles) › confirm_above: 480 becomes 720."),
         (FORM, "title: 标价", "title: 零售价",
-         "forms › 货架巡检 (shelf_check) › lines › fields › 零售价 (sc_price) › title: 标价 becomes 零售价."
+         "forms › 货架巡访 (shelf_visit) › lines › fields › 零售价 (sv_price) › title: 标价 becomes 零售价."
          " The data stay with the field's id."),
-        (MESSAGES, "words: [投诉, TS]", "words: [投诉, TSU]",
-         "messages › commands › complaint › words: removed TS."),
-        (MESSAGES, "E_UNKNOWN: 未看懂，已转人工", "E_UNKNOWN: 没看懂",
-         "messages › errors › E_UNKNOWN: 未看懂，已转人工 becomes 没看懂."),
+        (MESSAGES, "words: [报修, BX]", "words: [报修, BXU]",
+         "messages › commands › broken_cooler › words: removed BX."),
+        (MESSAGES, 'E_UNKNOWN: "没看懂"', "E_UNKNOWN: 未看懂",
+         "messages › errors › E_UNKNOWN: 没看懂 becomes 未看懂."),
         (DATA, "- {code: market, label: 商超}", "- {code: market, label: 商超}\n      - {code: bar, label: 酒吧}",
          "code tables › 门店类型 (shop_kind) › values › 酒吧 (bar): added."),
         (DATA, "label: 商超}", "label: 商超, valid_to: 2026-12-31}",
          "code tables › 门店类型 (shop_kind) › values › 商超 (market) › valid_to: added 2026-12-31."),
         (DATA, "      - {id: shop_kind, type: choice, title: 门店类型, code_table: shop_kind}\n", "",
-         "customer kinds › 门店 (shop) › fields › 门店类型 (shop_kind): removed."
+         "customer kinds › 门店 (outlet) › fields › 门店类型 (shop_kind): removed."
          " It is no longer asked; its values stay in old records and in exports."),
         (DATA, "title: 冰柜数, least: 0}", "title: 冰柜数, least: 0, required: true}",
-         "customer kinds › 门店 (shop) › fields › 冰柜数 (coolers) › required: added yes."
+         "customer kinds › 门店 (outlet) › fields › 冰柜数 (coolers) › required: added yes."
          " From now on it must be answered; old records stay as they are."),
         (ORG, "{role: rep, allow: [case.read]}", "{role: rep, allow: [case.read, case.close]}",
          "permissions › 业务员 (rep) › 办结 (case.close): added always. The role gains it."),
@@ -50,8 +50,8 @@ def after(folder: Folder, *edits: tuple[str, str, str]) -> tuple[Change, ...]:
          "{role: agent, allow: [case.read, case.close]}\n    - {role: rep, allow: [case.take]}",
          "permissions › 坐席 (agent) › 领取 (case.take): removed. The role loses it at once."),
         (ORG, "hide: [coolers]", "hide: [coolers, name]",
-         "permissions › 业务员 (rep) › sees shop: shop.territory in user.territories, without coolers becomes"
-         " shop.territory in user.territories, without coolers、name."),
+         "permissions › 业务员 (rep) › sees outlet: outlet.territory in user.territories, without coolers becomes"
+         " outlet.territory in user.territories, without coolers、name."),
     ],
 )  # fmt: skip
 def test_a_change_reads_as_a_sentence(folder: Folder, file: str, old: str, new: str, sentence: str) -> None:
@@ -60,8 +60,8 @@ def test_a_change_reads_as_a_sentence(folder: Folder, file: str, old: str, new: 
 
 
 PRODUCT = (
-    '  "502":\n    {brand: qingquan, title: 清泉苏打水, aliases: [苏打水, SDS], unit_set: bottles,'
-    ' values: {millilitres: 500},\n     barcodes: {瓶: "6900000005026"}, prices: {guide: {amount: 4.00, per: 瓶}}}\n'
+    '  "5002":\n    {brand: qingquan, title: 清泉(1500), aliases: [清泉大, 大清泉, QQD], unit_set: bottles,'
+    ' values: {millilitres: 1500},\n     barcodes: {瓶: "6900000050026"}, prices: {guide: {amount: 4.50, per: 瓶}}}\n'
 )
 
 
@@ -71,8 +71,8 @@ PRODUCT = (
         [(DATA, "      - {code: market, label: 商超}\n", "")],
         [(DATA, "- {code: market, label: 商超}", "- {code: super, label: 商超}")],
         [(DATA, "type: integer, title: 冰柜数", "type: decimal, title: 冰柜数")],
-        [(DATA, ', {sku: "502"}', ""), (DATA, PRODUCT, "")],
-        [(FORM, "      key: shelf_price\n", "      key: shelf_price\n      decimals: 1\n")],
+        [(DATA, ', {sku: "5002"}', ""), (DATA, PRODUCT, "")],
+        [(FORM, "      result: shelf_price_cents\n", "      result: shelf_price_tenths\n")],
     ],
     ids=["code removed", "code renamed", "type changed", "product removed", "stored otherwise"],
 )
@@ -88,7 +88,7 @@ def test_the_same_blueprint_has_no_difference(beverage: Blueprint) -> None:
 
 def test_a_change_has_its_path_in_ids(folder: Folder) -> None:
     (change,) = after(folder, (PROCESS, "solve: P2D", "solve: P3D"))
-    assert change.path == ("queues", "complaint", "due", "solve")
+    assert change.path == ("queues", "service", "due", "solve")
     assert (change.kind, change.before, change.after) == (ChangeKind.CHANGED, "P2D", "P3D")
 
 

@@ -16,6 +16,7 @@ from crm.forms.readings import Reading
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+BEVERAGE = ROOT / "tests" / "support" / "blueprints" / "beverage" / "info"
 
 
 def blueprint_info(folder: Path) -> tuple[list[FormDef], MessageVocabulary]:
@@ -39,7 +40,7 @@ def tobacco() -> Fixture:
 @cache
 def beverage() -> Fixture:
     data = json.loads((HERE / "beverage" / "fixture.json").read_text(encoding="utf-8"))
-    return load_fixture(data, *blueprint_info(HERE / "beverage"))
+    return load_fixture(data, *blueprint_info(BEVERAGE))
 
 
 def read_as(fixture: Fixture, text: str, told: dict[str, Any] | None = None) -> Reading:

@@ -19,7 +19,7 @@ from crm.forms.numerals import number_at
 from crm.forms.published import grammar_of
 from crm.forms.readings import Context
 from crm.forms.text import matching_copy
-from tests.crm.forms.telling import ROOT, blueprint_info
+from tests.crm.forms.telling import BEVERAGE, ROOT, blueprint_info
 
 INFO = ROOT / "blueprints" / "tobacco" / "info"
 
@@ -171,7 +171,7 @@ def test_a_form_that_contradicts_itself_is_refused(
         FormDef.model_validate(said)
 
 
-@pytest.mark.parametrize("folder", [INFO, Path(__file__).parent / "beverage"], ids=["tobacco", "beverage"])
+@pytest.mark.parametrize("folder", [INFO, BEVERAGE], ids=["tobacco", "beverage"])
 def test_texts_name_only_what_can_be_filled_in(folder: Path) -> None:
     _, vocabulary = blueprint_info(folder)
     known = {f"{{{name}}}" for name in REPLY_PLACEHOLDERS | ERROR_PLACEHOLDERS}
