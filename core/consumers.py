@@ -188,6 +188,8 @@ class ConsumerRunner:
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise
+            if not isinstance(error, ActRefused):
+                log.warning("batch taken one by one", exc_info=error, extra={"consumer": self.consumer.name})
             await self._one_by_one(lane, batch)
         self.digested += len(batch)
 

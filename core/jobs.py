@@ -50,10 +50,10 @@ class JobRunner:
                     await self._sleep()
 
     async def _claim(self) -> list[Item]:
+        self._woken.clear()
         free = _SIDE_BY_SIDE - len(self._running)
         if free <= 0:
             return []
-        self._woken.clear()
         try:
             return await outbox.claim(self._db, self._clock(), free)
         except Exception:

@@ -13,7 +13,7 @@ from crm.blueprint.publishing import Published
 from crm.collection.context import context_for
 from crm.desk import conversations
 from crm.desk.work import Work
-from crm.forms.reading import read
+from crm.forms.dialogue import read
 from crm.forms.readings import Intent, Reading, Status
 from crm.forms.replies import render_reply
 from crm.receipts import receipt

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -10,12 +9,10 @@ from sqlmodel import col
 
 from core.database import Database, Tx
 from core.errors import Conflict, NotFound
-from crm.blueprint.forms import MoneyField
 from crm.blueprint.model import Blueprint
-from crm.blueprint.products import PriceKind, Product
 from crm.blueprint.store import dump, load
-from crm.forms import catalogue
-from crm.forms.grammar import Grammar, compile_grammar
+from crm.forms.grammar import Grammar
+from crm.forms.published import grammar_of
 from crm.tables import BlueprintVersion
 
 
@@ -68,50 +65,7 @@ class Book:
 
 
 def compiled(version: int, blueprint: Blueprint) -> Published:
-    grammar = compile_grammar(blueprint.forms, blueprint.messages, catalogue_of(blueprint))
-    return Published(version, blueprint, grammar, ZoneInfo(blueprint.package.timezone))
-
-
-def catalogue_of(blueprint: Blueprint) -> catalogue.Catalogue:
-    """The products as messages name them, with the reference prices that the forms' bands ask for."""
-    bands = {
-        field.band.of
-        for form in blueprint.forms
-        if form.lines
-        for field in form.lines.fields
-        if isinstance(field, MoneyField) and field.band
-    }
-    brands: dict[str, list[str]] = {}
-    for product in blueprint.products:
-        brands.setdefault(blueprint.brand(product.brand).title.hans, []).append(product.sku)
-    return catalogue.Catalogue(
-        [
-            catalogue.Product(
-                sku=product.sku,
-                name=product.title.hans,
-                aliases=product.aliases,
-                barcodes=tuple(product.barcodes.values()),
-                own=blueprint.brand(product.brand).own,
-                guides={
-                    kind: price
-                    for kind in bands
-                    if (price := _per_base_unit(blueprint, product, kind)) is not None
-                },
-                brand=blueprint.brand(product.brand).title.hans,
-                spec=product.spec.hans if product.spec else "",
-            )
-            for product in blueprint.products
-        ],
-        {brand: skus for brand, skus in brands.items() if len(skus) > 1},
-    )
-
-
-def _per_base_unit(blueprint: Blueprint, product: Product, kind: str) -> int | None:
-    """A price of the product in minor units of money for its smallest unit."""
-    if kind not in set(PriceKind) or (price := product.prices.get(PriceKind(kind))) is None:
-        return None
-    size = blueprint.unit_set(product.unit_set).size(price.per)
-    return int((price.amount * 100 / size).quantize(Decimal(1), ROUND_HALF_UP))
+    return Published(version, blueprint, grammar_of(blueprint), ZoneInfo(blueprint.package.timezone))
 
 
 async def publish(

@@ -24,7 +24,7 @@ def hub_of(request: web.Request) -> Hub:
 
 def user_of(request: web.Request) -> User:
     """The signed-in user. Raises NotSignedIn."""
-    user = request.get(USER)
+    user: User | None = request.get(USER)
     if user is None:
         raise NotSignedIn("Sign in first.")
     return user

@@ -184,8 +184,7 @@ def _boot_data(hub: Hub, viewer: Viewer, user: User, colleagues: list[User], hea
                 "title": hub.accounts.account(slug).title,
                 "sends": True,
             }
-            for slug in hub.accounts.slugs
-            if slug not in hub.accounts.problems
+            for slug in hub.accounts.slugs()
         ],
         "case_kinds": [
             {
@@ -467,8 +466,8 @@ async def _recipient(
     if to is None:
         raise BadInput("No address of this party is known; add one first.")
     account = body.account or (row.reply_account if row else "")
-    if account not in hub.accounts.slugs:
-        raise BadInput("Choose one of our lines to write from.", accounts=list(hub.accounts.slugs))
+    if account not in hub.accounts.slugs():
+        raise BadInput("Choose one of our lines to write from.", accounts=hub.accounts.slugs())
     return to, account
 
 

@@ -183,7 +183,7 @@ async def _change_password(request: web.Request) -> web.Response:
 async def _propose_totp(request: web.Request) -> web.Response:
     user = user_of(request)
     secret = await hub_of(request).sign_ins.propose_totp(user)
-    return answer({"secret": secret, "uri": provisioning_uri(secret, user.login)})
+    return answer({"secret": secret, "uri": provisioning_uri(secret, user.login, "Switchboard")})
 
 
 async def _confirm_totp(request: web.Request) -> web.Response:

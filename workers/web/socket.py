@@ -17,7 +17,7 @@ from workers.web.session_api import is_same_origin, locale_of
 log = logging.getLogger(__name__)
 
 _LARGEST_MESSAGE = 4 * 1024
-SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
+SOCKETS: Final = web.AppKey("sockets", set)
 
 
 class _Op(BaseModel):
