@@ -108,7 +108,7 @@ async def test_housekeeping_moves_the_wal_into_the_file(
     monkeypatch.setattr(module, "_CHECKPOINT_PAGES", 1)
     before = _size(lite.path)
     await _put(lite, "a", "x" * 1_000_000)
-    async with running(lite.keep()), asyncio.timeout(10):
+    async with running(lite.keep()), asyncio.timeout(30):
         await _grown(lite.path, before)
     assert await _values(lite) == ["x" * 1_000_000]
 

@@ -137,6 +137,6 @@ async def test_sealing_outlives_an_absent_database(
 
     monkeypatch.setattr(sealer, "seal", sometimes)
     await _write(writer, "a")
-    async with running(sealer.run()), asyncio.timeout(10):
+    async with running(sealer.run()), asyncio.timeout(30):
         await reached.wait()
     assert await _drawn(db) == [("a", 1, 1, 1, 1)]
