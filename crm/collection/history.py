@@ -87,9 +87,7 @@ async def history(
 
 def _said(row: Observation, entry: Logged | None) -> Said:
     is_correction = row.state == "accepted" and row.supersedes_seq is not None
-    supersedes = (
-        (row.supersedes_seq, row.supersedes_number or 0) if row.supersedes_seq is not None else None
-    )
+    supersedes = (row.supersedes_seq, row.supersedes_number or 0) if row.supersedes_seq is not None else None
     return Said(
         seq=row.seq,
         number=row.number,

@@ -48,6 +48,42 @@ def span_of(period: Period | None, day: date) -> PeriodSpan:
             return PeriodSpan(day, day + timedelta(days=1), day.isoformat())
 
 
+_KEYS = {
+    "week": re.compile(r"(\d{4})-W(\d\d)"),
+    "month": re.compile(r"(\d{4})-(\d\d)"),
+    "quarter": re.compile(r"(\d{4})-Q([1-4])"),
+    "year": re.compile(r"(\d{4})"),
+    "day": re.compile(r"(\d{4})-(\d\d)-(\d\d)"),
+}
+
+
+def named(period: Period | None, key: str) -> PeriodSpan | None:
+    """The period with this key; None when no period of the form is called so."""
+    every = period.every if period else "day"
+    if every == "once":
+        return span_of(period, date.min) if key == "once" else None
+    said = _KEYS[every].fullmatch(key)
+    if said is None:
+        return None
+    numbers = [int(each) for each in said.groups()]
+    try:
+        match every:
+            case "week":
+                # A week is named by its fourth day, which shares a week with this one whatever day it starts with.
+                span = span_of(period, date.fromisocalendar(numbers[0], numbers[1], 4))
+            case "month":
+                span = span_of(period, date(numbers[0], numbers[1], 1))
+            case "quarter":
+                span = span_of(period, date(numbers[0], numbers[1] * 3, 1))
+            case "year":
+                span = span_of(period, date(numbers[0], 1, 1))
+            case _:
+                span = span_of(period, date(*numbers))
+    except ValueError:
+        return None
+    return span if span.key == key else None
+
+
 def before(period: Period | None, span: PeriodSpan) -> PeriodSpan:
     return span_of(period, span.start - timedelta(days=1))
 
