@@ -53,7 +53,8 @@ class Shelves:
             and rng.random() < short["share"]
         ) or rng.random() < 0.03:
             return 0
-        return min(packs, int(self._market["most_cartons"]) * self._carton)
+        most = int(self._market["most_cartons"]) * self._carton
+        return int(min(packs, most))
 
     def _price(self, rng: Random, shop: Actor, sku: str, week: int) -> int:
         war = self._market["price_war"]

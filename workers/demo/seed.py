@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from core import outbox
 from core.clock import now
-from core.consumers import ConsumerRunner
+from core.consumers import LANES
 from core.errors import ConfigInvalid, Conflict
 from core.log import reader
 from core.outbox import Item, Outcome
 from core.sending import SEND, Sender
 from core.settings import Settings
-from core.tables import Setting
+from core.tables import Cursor, Setting
 from core.users import all_users
 from core.values import Accepted
 from crm.blueprint.publishing import publish
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 BLUEPRINT: Final = Path(__file__).parent.parent.parent / "blueprints" / "tobacco"
 SEED: Final = 20_260_923
-WEEKS: Final = 8
+WEEKS: Final = 6
 _KEY: Final = "demo"
 _AUTHOR: Final = "demo"
 _ANSWERED_AFTER = timedelta(seconds=2)
@@ -148,31 +148,31 @@ async def _set_up(hub: Hub) -> None:
 class _Loader:
     """Plays the story round by round: write, let the CRM digest, send what it answered."""
 
-    def __init__(self, hub: Hub, clock: StoryClock, crm: ConsumerRunner, users: Mapping[str, UUID]) -> None:
+    def __init__(self, hub: Hub, clock: StoryClock, users: Mapping[str, UUID]) -> None:
         self._hub = hub
         self._clock = clock
-        self._crm = crm
+        self._crm = CrmConsumer(hub.book, lambda changes: None)
+        self._digested = 0
         self._users = users
         self._sender = Sender(hub.db, hub.writer, hub.accounts.adapter, hub.accounts.kind_of, clock)
 
     @classmethod
     @asynccontextmanager
     async def running(cls, hub: Hub, clock: StoryClock) -> AsyncIterator["_Loader"]:
-        """A loader with the log's writer and a CRM consumer of its own, which nobody slows down or watches."""
-        crm = ConsumerRunner(hub.db, CrmConsumer(hub.book, lambda changes: None), clock=clock)
-        hub.writer.on_commit(crm.woken)
+        """A loader with the log's writer at work."""
         async with hub.db.read() as session:
             logins = {user.login: user.id for user in await all_users(session)}
         users = {key: logins[user.login] for key, user in people().users.items()}
-        tasks = [asyncio.create_task(part) for part in (crm.run(), hub.db.keep(), hub.writer.run())]
+        tasks = [asyncio.create_task(part) for part in (hub.db.keep(), hub.writer.run())]
         try:
-            yield cls(hub, clock, crm, users)
+            yield cls(hub, clock, users)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def play(self, began: datetime, seed: int, weeks: int, progress: Progress) -> None:
+        self._digested = await self._resumed()
         published = self._hub.book.current
         world = make_world(seed, began.astimezone(published.timezone).date())
         reports = Reports(published.blueprint, world, seed, began, published.timezone)
@@ -185,7 +185,12 @@ class _Loader:
             await self._play(group)
             done += len(group)
             progress(len(world.customers) + done, total)
-        await self._crm.caught_up()
+        await self._digest()
+
+    async def _resumed(self) -> int:
+        async with self._hub.db.read() as session:
+            query = select(func.min(col(Cursor.seq))).where(col(Cursor.consumer) == self._crm.name)
+            return int(await session.scalar(query) or 0)
 
     def _told(self, began: datetime, weeks: int, reports: Reports, scenes: Scenes) -> list[Step]:
         """Everything that happens. Who plays in an open scene is silent around it, so that the scene stays clear."""
@@ -196,7 +201,7 @@ class _Loader:
 
     async def _introduce(self, world: World) -> None:
         await asyncio.gather(*(self._put(actor) for actor in world.customers))
-        await self._crm.caught_up()
+        await self._digest()
 
     async def _put(self, actor: Actor) -> None:
         detail = {
@@ -217,7 +222,7 @@ class _Loader:
     async def _play(self, group: Sequence[Step]) -> None:
         self._clock.at = group[-1].at + timedelta(seconds=1)
         accepted = await asyncio.gather(*(self._take(step) for step in group))
-        await self._crm.caught_up()
+        await self._digest()
         await self._send({one.seq: step.at for one, step in zip(accepted, group, strict=True)})
 
     async def _take(self, step: Step) -> Accepted:
@@ -239,7 +244,7 @@ class _Loader:
         match step.act:
             case "reply":
                 to = {"scheme": step.address.scheme, "value": step.address.value}
-                return {"to": to, "account": ACCOUNT, "seen_seq": self._crm.head}
+                return {"to": to, "account": ACCOUNT, "seen_seq": self._digested}
             case "assign":
                 return {"user": str(self._users[step.detail["user"]])}
             case "case.state":
@@ -252,6 +257,20 @@ class _Loader:
             query = select(Case).where(col(Case.party_id) == party).order_by(col(Case.id).desc()).limit(1)
             case = (await session.execute(query)).scalar_one()
         return {"case": case.id, "kind": case.kind}
+
+    async def _digest(self) -> None:
+        """Let the CRM take what is new, in one go: nobody waits beside it, and cases are numbered in their order."""
+        while True:
+            async with self._hub.db.read() as session:
+                batch = await reader.after(session, self._digested, 400)
+            if not batch:
+                return
+            self._digested = batch[-1].seq
+            async with self._hub.db.begin(is_durable=False) as tx:
+                await self._crm.digest(tx, batch)
+                for lane in range(LANES):
+                    cursor = Cursor(consumer=self._crm.name, lane=lane, seq=self._digested)
+                    await tx.session.merge(cursor)
 
     async def _send(self, moments: Mapping[int, datetime]) -> None:
         """What the hub answered leaves a moment after what it answers, as the story's clock has it."""

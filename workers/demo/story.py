@@ -1,12 +1,15 @@
 """The demo's story as a list of steps: what is written and done, by whom, at which moment."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from core.values import Address
 from workers.demo.world import Actor
+
+_RECENT = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +30,19 @@ class Step:
 
 
 def rounds(steps: Sequence[Step]) -> list[list[Step]]:
-    """Groups that can be taken together: within one nobody acts twice, and their order over time is kept.
+    """Groups that can be taken together: within one nobody acts twice, and an answer comes before what follows it.
 
-    An answer comes before what its receiver does next, so each of a customer's steps needs a round of its own.
+    Of days long ago all first steps are taken together, then all second ones; the last days keep their hours.
     """
-    found: list[list[Step]] = []
-    busy: set[Address] = set()
-    for step in sorted(steps, key=lambda step: (step.at, step.key)):
-        if step.address in busy or not found:
-            found.append([])
-            busy = set()
-        found[-1].append(step)
-        busy.add(step.address)
-    return found
+    if not steps:
+        return []
+    told = sorted(steps, key=lambda step: (step.at, step.key))
+    latest = told[-1].at
+    found: dict[tuple[datetime, int], list[Step]] = {}
+    taken: Counter[tuple[datetime, Address]] = Counter()
+    for step in told:
+        whole = step.at.replace(minute=0, second=0, microsecond=0)
+        window = whole.replace(hour=0) if latest - step.at > _RECENT else whole
+        found.setdefault((window, taken[window, step.address]), []).append(step)
+        taken[window, step.address] += 1
+    return [found[key] for key in sorted(found)]
