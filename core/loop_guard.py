@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 WINDOW = timedelta(minutes=10)
 MOST_ANSWERS = 12
-"""A person with an old phone sends a report in a few messages; twelve automatic answers in ten minutes are a machine's."""
+"""People with old phones send a report in a few messages; twelve automatic answers in ten minutes go to a machine."""
 
 
 @dataclass(frozen=True, slots=True)

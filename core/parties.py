@@ -97,29 +97,18 @@ def meet(tx: Tx, address: Address, seq: int, at: datetime) -> tuple[Party, Endpo
     return party, endpoint
 
 
-async def move_address(
-    tx: Tx, address: Address, to: UUID, seq: int, at: datetime, *, is_verified: bool
-) -> UUID | None:
-    """Give an address to another party; returns whose it was. Old lines stay where they were written."""
-    known = await tx.session.get(Endpoint, (address.scheme, address.value))
-    if known is None:
-        tx.session.add(
-            Endpoint(
-                scheme=address.scheme,
-                value=address.value,
-                party_id=to,
-                verified_at=at if is_verified else None,
-                evidence_seq=seq,
-                since=at,
-            )
-        )
-        return None
-    before = known.party_id
-    known.party_id = to
-    known.since = at
-    known.evidence_seq = seq
-    known.verified_at = at if is_verified else None
-    return before
+async def move_address(tx: Tx, address: Address, to: UUID, seq: int, at: datetime, *, is_verified: bool) -> Endpoint:
+    """Give an address to a party, whoever had it. Old lines stay where they were written."""
+    endpoint = await tx.session.get(Endpoint, (address.scheme, address.value))
+    if endpoint is None:
+        endpoint = Endpoint(scheme=address.scheme, value=address.value, party_id=to, since=at)
+        tx.session.add(endpoint)
+    endpoint.party_id = to
+    endpoint.since = at
+    endpoint.evidence_seq = seq
+    endpoint.verified_at = at if is_verified else None
+    await tx.session.flush()
+    return endpoint
 
 
 async def merge(tx: Tx, party_id: UUID, into_id: UUID, reason: str, seq: int) -> None:

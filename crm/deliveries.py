@@ -45,6 +45,7 @@ async def take_outgoing(work: Work, entry: Logged) -> None:
 
 
 async def take_status(work: Work, entry: Logged) -> None:
+    await work.tx.session.flush()  # the message itself may stand in the same batch
     state = DeliveryState(entry.data["state"])
     error = entry.data.get("error", "")
     if "outbox" in entry.data:

@@ -155,7 +155,7 @@ async def _take_effects(work: Work, entry: Logged, row: Conversation, reading: R
 
 
 async def _ask(work: Work, entry: Logged, kind: str, what: dict[str, object], within: timedelta) -> None:
-    question = await work.tx.session.merge(
+    question = await work.put(
         PendingQuestion(
             scheme=entry.address.scheme,
             value=entry.address.value,
@@ -220,17 +220,14 @@ async def _answer(work: Work, entry: Logged, row: Conversation, text: str) -> No
     """Answer by the channel and line that the message came by, unless two machines are talking."""
     if entry.recorded_at - entry.occurred_at > ANSWER_WITHIN:
         return
-    guard = await work.tx.session.get(LoopGuard, (entry.address.scheme, entry.address.value))
+    guard = work.known.guards.get(entry.address)
     counted = count_answer(guard.since if guard else None, guard.answers if guard else 0, entry.occurred_at)
-    await work.tx.session.merge(
-        LoopGuard(
-            scheme=entry.address.scheme,
-            value=entry.address.value,
-            since=counted.since,
-            answers=counted.answers,
-            tripped_at=entry.occurred_at if counted.is_tripped else None,
-        )
-    )
+    if guard is None:
+        guard = LoopGuard(scheme=entry.address.scheme, value=entry.address.value, since=counted.since)
+        work.known.guards[entry.address] = guard
+        work.tx.session.add(guard)
+    guard.since, guard.answers = counted.since, counted.answers
+    guard.tripped_at = entry.occurred_at if counted.is_tripped else None
     if counted.is_tripped:
         conversations.flag(row, "loop", True)
         _want_person(work, row, entry, Intent.UNKNOWN)

@@ -231,7 +231,9 @@ async def _bind(work: Work, entry: Logged) -> None:
     if to not in work.known.parties:
         raise ActRefused("not_found", "There is no such party.", party=str(to))
     _, row = await _subject(work, entry)
-    await parties.move_address(work.tx, address, to, entry.seq, entry.occurred_at, is_verified=True)
+    work.known.endpoints[address] = await parties.move_address(
+        work.tx, address, to, entry.seq, entry.occurred_at, is_verified=True
+    )
     row.state = ConversationState.RESOLVED.value
     row.unread = 0
     row.waiting_since = row.due_at = None
@@ -256,6 +258,7 @@ async def _put_party(work: Work, entry: Logged) -> None:
     if row is None:
         row = Party(id=id, kind=act["kind"], name=act["name"], created_at=entry.occurred_at)
         work.tx.session.add(row)
+        await work.tx.session.flush()
     row.kind = act["kind"]
     row.name = act["name"]
     row.folded = folded(act["name"])
@@ -268,9 +271,9 @@ async def _put_party(work: Work, entry: Logged) -> None:
     row.row_version += 1
     work.known.parties[id] = row
     for system, key in act.get("keys", {}).items():
-        await work.tx.session.merge(PartyKey(system=system, key=key, party_id=id))
+        await work.put(PartyKey(system=system, key=key, party_id=id))
     for number, said in enumerate(act.get("addresses", ())):
-        await work.tx.session.merge(
+        endpoint = await work.put(
             Endpoint(
                 scheme=said["scheme"],
                 value=said["value"],
@@ -281,8 +284,9 @@ async def _put_party(work: Work, entry: Logged) -> None:
                 since=entry.occurred_at,
             )
         )
+        work.known.endpoints[Address(endpoint.scheme, endpoint.value)] = endpoint
     for person in act.get("persons", ()):
-        await work.tx.session.merge(
+        await work.put(
             Person(
                 id=UUID(person["id"]),
                 party_id=id,

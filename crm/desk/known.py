@@ -14,7 +14,7 @@ from core.database import Tx
 from core.log.entries import Logged
 from core.tables import Endpoint, Line, Party
 from core.values import Address
-from crm.tables import Conversation, Normal, Observation, PendingQuestion, Submission
+from crm.tables import Conversation, LoopGuard, Normal, Observation, PendingQuestion, Submission
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Known:
     observations: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     held: dict[UUID, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     normals: dict[UUID, dict[tuple[str, str, str], Normal]] = field(default_factory=lambda: defaultdict(dict))
+    guards: dict[Address, LoopGuard] = field(default_factory=dict)
     questions: dict[Address, dict[str, PendingQuestion]] = field(default_factory=lambda: defaultdict(dict))
 
 
@@ -41,15 +42,16 @@ async def know(tx: Tx, batch: Sequence[Logged]) -> Known:
     reporters = _reporters(batch, found)
     if reporters:
         await _remember_reports(session, found, reporters)
+    keys = [(address.scheme, address.value) for address in addresses]
     asked = await session.execute(
-        select(PendingQuestion).where(
-            tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(
-                [(address.scheme, address.value) for address in addresses]
-            )
-        )
+        select(PendingQuestion).where(tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(keys))
     )
     for question in asked.scalars():
         found.questions[Address(question.scheme, question.value)][question.kind] = question
+    guards = await session.execute(
+        select(LoopGuard).where(tuple_(col(LoopGuard.scheme), col(LoopGuard.value)).in_(keys))
+    )
+    found.guards = {Address(guard.scheme, guard.value): guard for guard in guards.scalars()}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from core.database import Tx
@@ -14,6 +15,8 @@ from crm.collection.taking import Taker
 from crm.desk import conversations
 from crm.desk.known import Known, party_behind, root_of
 from crm.tables import Conversation, Figure
+
+RowT = TypeVar("RowT")
 
 
 @dataclass(slots=True)
@@ -63,8 +66,14 @@ class Work:
 
     async def consent(self, address: Address, purpose: str, granted: bool, seq: int, at: datetime) -> None:
         """The newest word of an address on a purpose, with the entry that proves it."""
-        await self.tx.session.merge(
+        await self.put(
             Consent(
                 scheme=address.scheme, value=address.value, purpose=purpose, granted=granted, seq=seq, at=at
             )
         )
+
+    async def put(self, row: RowT) -> RowT:
+        """Insert or replace a row by its key; flushed, so that the next entry of the batch finds it."""
+        merged = await self.tx.session.merge(row)
+        await self.tx.session.flush()
+        return merged
