@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
@@ -25,9 +26,12 @@ LANES = 4
 """How many lanes a consumer has; stored with its cursors, so changing it needs the consumer's rebuild."""
 
 _LARGEST_BATCH = 250
-_TARGET = 0.008  # seconds that one batch should take: the write gate is shared with the intake
+_SMALLEST_BATCH = 24
+_TARGET = (
+    0.06  # seconds that one batch should take: long enough to share its queries, short enough to wait for
+)
 _PRESSED = 800.0  # entries a second from which the intake goes first
-_RESTS = 6.0  # when pressed, a consumer rests so many times as long as it worked
+_RESTS = 8.0  # when pressed, a consumer rests so many times as long as it worked
 _TRIES = 3
 
 
@@ -96,14 +100,15 @@ class ConsumerRunner:
         consumer: Consumer,
         *,
         pressure: Callable[[], float] = lambda: 0.0,
-        turn: asyncio.Lock | None = None,
         clock: Clock = now,
     ) -> None:
         self._db = db
         self._clock = clock
         self.consumer = consumer
         self._pressure = pressure
-        self._turn = turn or asyncio.Lock()
+        self._turn = (
+            asyncio.Lock()
+        )  # one lane at a time: what a batch has read must still hold when it writes
         self.lanes = [Lane(number) for number in range(LANES)]
         self.head = 0
         self.digested = 0
@@ -180,7 +185,7 @@ class ConsumerRunner:
 
     def _adapt(self, lane: Lane, entries: int, seconds: float) -> None:
         fitting = int(_TARGET / max(seconds / entries, 1e-6))
-        lane.batch = max(8, min(_LARGEST_BATCH, (lane.batch + fitting) // 2))
+        lane.batch = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, (lane.batch + fitting) // 2))
 
     async def _digest(self, lane: Lane, batch: Sequence[Logged]) -> None:
         try:
@@ -194,7 +199,7 @@ class ConsumerRunner:
         self.digested += len(batch)
 
     async def _attempt(self, lane: Lane, batch: Sequence[Logged]) -> None:
-        async with self._db.begin(is_durable=False) as tx:
+        async with self._db.digesting() as tx:
             await self.consumer.digest(tx, batch)
             await self._mark(tx, lane, batch[-1].seq)
 
@@ -236,4 +241,10 @@ class ConsumerRunner:
             await self._mark(tx, lane, entry.seq)
 
     async def _mark(self, tx: Tx, lane: Lane, seq: int) -> None:
-        await tx.session.merge(Cursor(consumer=self.consumer.name, lane=lane.number, seq=seq))
+        insert = (sqlite.insert if tx.is_sqlite else postgresql.insert)(Cursor)
+        statement = insert.values(consumer=self.consumer.name, lane=lane.number, seq=seq)
+        await tx.write(
+            statement.on_conflict_do_update(
+                index_elements=["consumer", "lane"], set_={"seq": insert.excluded.seq}
+            )
+        )

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Executable, Result, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from core.log.appenders import Appender, PostgresAppender, SqliteAppender
@@ -25,10 +26,36 @@ _CHECKPOINT_PAGES = 2_000
 class Tx:
     """An open write transaction. Whoever receives it neither commits nor talks to the network."""
 
-    def __init__(self, session: AsyncSession, is_sqlite: bool) -> None:
+    def __init__(self, session: AsyncSession, is_sqlite: bool, gate: "_Gate") -> None:
         self.session = session
         self.is_sqlite = is_sqlite
+        self._gate = gate
+        self._rows: dict[Executable, list[dict[str, Any]]] = {}
         self._after: list[Callable[[], None]] = []
+
+    async def writing(self) -> None:
+        """From here on the transaction writes: on SQLite it waits for the write gate, once."""
+        await self._gate.enter()
+
+    async def flush(self) -> None:
+        """Send what was added or changed to the database, so that queries see it."""
+        await self.writing()
+        await self.session.flush()
+
+    async def write(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> Result[Any]:
+        """Execute a statement that changes rows."""
+        await self.writing()
+        return await self.session.execute(statement, rows) if rows else await self.session.execute(statement)
+
+    def write_later(self, statement: Executable, row: dict[str, Any]) -> None:
+        """Collect a row for a statement that is executed once, before the commit, with all its rows."""
+        self._rows.setdefault(statement, []).append(row)
+
+    async def finish(self) -> None:
+        await self.flush()
+        for statement, rows in self._rows.items():
+            await self.write(statement, rows)
+        await self.session.commit()
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Run `act` once the transaction is committed; never when it is rolled back."""
@@ -37,6 +64,35 @@ class Tx:
     def committed(self) -> None:
         for act in self._after:
             act()
+
+
+class _Gate:
+    """SQLite's one write gate, entered at most once by a transaction. `session.info` tells the session's binds."""
+
+    def __init__(self, lock: asyncio.Lock | None) -> None:
+        self._lock = lock
+        self.is_entered = False
+        self.info: dict[Any, Any] = {}
+
+    async def enter(self) -> None:
+        if self.is_entered:
+            return
+        if self._lock is not None:
+            await self._lock.acquire()
+        self.is_entered = True
+        self.info["writes"] = True
+
+    def leave(self) -> None:
+        if self.is_entered and self._lock is not None:
+            self._lock.release()
+        self.is_entered = False
+
+
+class _LateSession(Session):
+    """Reads beside the writers until the transaction itself begins to write."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+        return self.info["writer" if self.info.get("writes") else "reader"]
 
 
 class Database:
@@ -50,6 +106,7 @@ class Database:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             self._readers = _sqlite_engine(url, writes=False)
             self._writers = _sqlite_engine(url, writes=True)
+            self._relaxed = self._writers.sync_engine.execution_options(is_durable=False)
         else:
             self._readers = self._writers = create_async_engine(
                 url,
@@ -76,14 +133,42 @@ class Database:
         disk: only for what can be rebuilt from the log (a later durable commit makes it durable too, since the
         write-ahead log is one file).
         """
-        async with (
-            self.gate if self.is_sqlite else nullcontext(),
-            AsyncSession(self._writers, expire_on_commit=False) as session,
-        ):
-            tx = Tx(session, self.is_sqlite)
-            await session.connection(execution_options={"is_durable": is_durable})
-            yield tx
-            await session.commit()
+        gate = _Gate(self.gate if self.is_sqlite else None)
+        await gate.enter()
+        try:
+            async with AsyncSession(self._writers, expire_on_commit=False) as session:
+                tx = Tx(session, self.is_sqlite, gate)
+                await session.connection(execution_options={"is_durable": is_durable})
+                yield tx
+                await tx.finish()
+        finally:
+            gate.leave()
+        tx.committed()
+
+    @asynccontextmanager
+    async def digesting(self) -> AsyncIterator[Tx]:
+        """A transaction for a consumer: not durable by itself, and on SQLite it holds the gate only while it writes.
+
+        Until its first write it reads beside the writers. That is safe for what only one consumer changes, one batch
+        at a time; see docs/adr/.
+        """
+        if not self.is_sqlite:
+            async with self.begin(is_durable=False) as tx:
+                yield tx
+            return
+        gate = _Gate(self.gate)
+        async with AsyncSession(sync_session_class=_LateSession, expire_on_commit=False) as session:
+            session.sync_session.info.update(reader=self._readers.sync_engine, writer=self._relaxed)
+            gate.info = session.sync_session.info
+            tx = Tx(session, True, gate)
+            try:
+                with session.no_autoflush:
+                    yield tx
+                    await tx.finish()
+            finally:
+                # Rolled back before the gate opens: another writer must not find the database locked.
+                await session.rollback()
+                gate.leave()
         tx.committed()
 
     @asynccontextmanager

@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 Job = Callable[[Item], Awaitable[Outcome]]
 
-_SIDE_BY_SIDE = 64
+_SIDE_BY_SIDE = 256
+_LEAST_CLAIM = 64  # free places before more is claimed: each claim is a transaction
 _LONGEST_SLEEP = 1.0  # seconds; a wake-up that was lost costs at most this
 _SWEEP_EVERY = timedelta(seconds=10)
 _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
@@ -52,7 +53,7 @@ class JobRunner:
     async def _claim(self) -> list[Item]:
         self._woken.clear()
         free = _SIDE_BY_SIDE - len(self._running)
-        if free <= 0:
+        if free < _LEAST_CLAIM:
             return []
         try:
             return await outbox.claim(self._db, self._clock(), free)

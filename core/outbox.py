@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
@@ -71,8 +71,25 @@ class Settled:
 
 Outcome = Retry | Settled
 
+_table = OutboxItem.__table__  # type: ignore[attr-defined]  # SQLModel adds the attribute without declaring it
+_SETTLE = (
+    update(_table)
+    .where(_table.c.id == bindparam("item"))
+    .values(state=bindparam("to_state"), error=bindparam("to_error"))
+)
+_RETRY = (
+    update(_table)
+    .where(_table.c.id == bindparam("item"))
+    .values(state=bindparam("to_state"), due_at=bindparam("to_due"))
+)
 
-async def put(
+_PUT = {
+    "sqlite": sqlite.insert(OutboxItem).on_conflict_do_nothing(index_elements=["key"]),
+    "postgresql": postgresql.insert(OutboxItem).on_conflict_do_nothing(index_elements=["key"]),
+}
+
+
+def put(
     tx: Tx,
     *,
     key: str,
@@ -103,8 +120,7 @@ async def put(
         "cause_seq": cause_seq,
         "created_at": due_at,
     }
-    insert = sqlite.insert if tx.is_sqlite else postgresql.insert
-    await tx.session.execute(insert(OutboxItem).values(row).on_conflict_do_nothing(index_elements=["key"]))
+    tx.write_later(_PUT["sqlite" if tx.is_sqlite else "postgresql"], row)
 
 
 async def claim(db: Database, at: datetime, limit: int) -> list[Item]:
@@ -165,14 +181,21 @@ def _item(row: OutboxItem, was_interrupted: bool) -> Item:
 
 async def settle(db: Database, outcomes: Sequence[tuple[UUID, Outcome]]) -> None:
     """Write what became of items; several at once, since each commit costs."""
+    settled = []
+    again = []
+    for id, outcome in outcomes:
+        match outcome:
+            case Retry(at):
+                again.append({"item": id, "to_state": ItemState.WAITING.value, "to_due": at})
+            case Settled(state, error):
+                settled.append({"item": id, "to_state": state.value, "to_error": error})
     async with db.begin(is_durable=False) as tx:
-        for id, outcome in outcomes:
-            match outcome:
-                case Retry(at):
-                    values: dict[str, Any] = {"state": ItemState.WAITING.value, "due_at": at}
-                case Settled(state, error):
-                    values = {"state": state.value, "error": error}
-            await tx.session.execute(update(OutboxItem).where(col(OutboxItem.id) == id).values(**values))
+        # Over the connection: the session's own way would look at each row's keys first.
+        connection = await tx.session.connection()
+        if settled:
+            await connection.execute(_SETTLE, settled)
+        if again:
+            await connection.execute(_RETRY, again)
 
 
 async def counts(db: Database) -> dict[str, int]:

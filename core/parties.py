@@ -97,7 +97,9 @@ def meet(tx: Tx, address: Address, seq: int, at: datetime) -> tuple[Party, Endpo
     return party, endpoint
 
 
-async def move_address(tx: Tx, address: Address, to: UUID, seq: int, at: datetime, *, is_verified: bool) -> Endpoint:
+async def move_address(
+    tx: Tx, address: Address, to: UUID, seq: int, at: datetime, *, is_verified: bool
+) -> Endpoint:
     """Give an address to a party, whoever had it. Old lines stay where they were written."""
     endpoint = await tx.session.get(Endpoint, (address.scheme, address.value))
     if endpoint is None:
@@ -107,7 +109,7 @@ async def move_address(tx: Tx, address: Address, to: UUID, seq: int, at: datetim
     endpoint.since = at
     endpoint.evidence_seq = seq
     endpoint.verified_at = at if is_verified else None
-    await tx.session.flush()
+    await tx.flush()
     return endpoint
 
 
@@ -129,7 +131,7 @@ async def unmerge(tx: Tx, act_seq: int, seq: int) -> Merge:
     if done is None or done.undone_seq is not None:
         raise Conflict("There is no such merge, or it was undone before.", act_seq=act_seq)
     done.undone_seq = seq
-    await tx.session.execute(
+    await tx.write(
         update(Party)
         .where(col(Party.id) == done.party_id)
         .values(merged_into=None, row_version=col(Party.row_version) + 1)

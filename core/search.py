@@ -60,6 +60,7 @@ class SearchConsumer:
         # In the index's order: neighbours fall on the same page.
         postings = sorted((gram, seq) for seq, words in texts.items() for gram in grams(words))
         if postings:
+            await tx.writing()
             await _insert(tx.session, postings)
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 SEND = "send"
 
 
-async def queue_message(
+def queue_message(
     tx: Tx,
     *,
     key: str,
@@ -51,7 +51,7 @@ async def queue_message(
 ) -> None:
     """Put a message into the outbox. `by` is the person who wrote it; empty: the hub answers by itself."""
     payload = {"text": text, "by": by, "purpose": purpose, "meta": meta or {}}
-    await outbox.put(
+    outbox.put(
         tx,
         key=key,
         job=SEND,

@@ -112,7 +112,7 @@ async def _next_number(tx: Tx, published: Published, kind: CaseKind, at: datetim
         .on_conflict_do_update(index_elements=["kind", "span"], set_={"count": col(CaseCounter.count) + 1})
         .returning(col(CaseCounter.count))
     )
-    count = (await tx.session.execute(statement)).scalar_one()
+    count = (await tx.write(statement)).scalar_one()
     return kind.number.number(day, count)
 
 

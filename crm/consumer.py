@@ -1,5 +1,6 @@
 """The CRM's consumer: every entry of the log, in order, becomes lines, cases, figures and answers."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from core.database import Tx
@@ -27,6 +28,7 @@ class CrmConsumer:
         for entry in batch:
             with tx.session.no_autoflush:
                 await _take(work, entry)
+            await asyncio.sleep(0)  # webhooks and consoles are served in between
         work.changes.figures = await figures.refresh(tx, work.touched, batch[-1].seq)
         changes = work.changes
         tx.after_commit(lambda: self._announce(changes))

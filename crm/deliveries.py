@@ -3,9 +3,6 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlmodel import col
-
 from core.errors import RecipientOptedOut
 from core.log.entries import Logged
 from core.tables import Delivery, Sent
@@ -45,20 +42,19 @@ async def take_outgoing(work: Work, entry: Logged) -> None:
 
 
 async def take_status(work: Work, entry: Logged) -> None:
-    await work.tx.session.flush()  # the message itself may stand in the same batch
     state = DeliveryState(entry.data["state"])
     error = entry.data.get("error", "")
     if "outbox" in entry.data:
-        sent = await _sent_by_us(work, entry)
+        sent = work.known.sent.get(UUID(entry.data["outbox"]))
         if sent is not None and entry.external_id:
             sent.external_id = entry.external_id
             # The provider's word may have been faster than our own note that it took the message.
-            earlier = await work.tx.session.get(Delivery, (entry.account, entry.external_id))
+            earlier = work.known.deliveries.get((entry.account, entry.external_id))
             if earlier is not None and earlier.rank > state.rank:
                 state, error = DeliveryState(earlier.state), earlier.error
     else:
-        await _forward(work, entry, state, error)
-        sent = await _sent_as(work, entry)
+        _forward(work, entry, state, error)
+        sent = _sent_as(work, entry)
     if sent is None:
         return
     if state.rank > DeliveryState(sent.state).rank:
@@ -66,33 +62,28 @@ async def take_status(work: Work, entry: Logged) -> None:
     await _tell(work, entry, sent, state, error)
 
 
-async def _sent_by_us(work: Work, entry: Logged) -> Sent | None:
-    return (
-        await work.tx.session.execute(select(Sent).where(col(Sent.outbox_id) == UUID(entry.data["outbox"])))
-    ).scalar()
+def _sent_as(work: Work, entry: Logged) -> Sent | None:
+    """The message that the provider means, if our own note of its name has been read."""
+    for sent in work.known.sent.values():
+        if sent.account == entry.account and sent.external_id == entry.external_id:
+            return sent
+    return None
 
 
-async def _sent_as(work: Work, entry: Logged) -> Sent | None:
-    return (
-        await work.tx.session.execute(
-            select(Sent).where(col(Sent.account) == entry.account, col(Sent.external_id) == entry.external_id)
-        )
-    ).scalar()
-
-
-async def _forward(work: Work, entry: Logged, state: DeliveryState, error: str) -> None:
-    known = await work.tx.session.get(Delivery, (entry.account, entry.external_id), with_for_update=True)
+def _forward(work: Work, entry: Logged, state: DeliveryState, error: str) -> None:
+    key = (entry.account, entry.external_id)
+    known = work.known.deliveries.get(key)
     if known is None:
-        work.tx.session.add(
-            Delivery(
-                account=entry.account,
-                external_id=entry.external_id,
-                state=state.value,
-                rank=state.rank,
-                error=error,
-                at=entry.occurred_at,
-            )
+        known = Delivery(
+            account=entry.account,
+            external_id=entry.external_id,
+            state=state.value,
+            rank=state.rank,
+            error=error,
+            at=entry.occurred_at,
         )
+        work.known.deliveries[key] = known
+        work.tx.session.add(known)
     elif state.rank > known.rank:
         known.state, known.rank, known.error, known.at = state.value, state.rank, error, entry.occurred_at
 

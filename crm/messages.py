@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from sqlalchemy import insert
+
 from core import outbox
 from core.log.entries import Logged
 from core.loop_guard import count_answer
@@ -11,6 +13,7 @@ from core.values import ChannelKind, EntryKind
 from crm import cases
 from crm.blueprint.publishing import Published
 from crm.collection.context import context_for
+from crm.collection.taking import withdrawn
 from crm.desk import conversations
 from crm.desk.work import Work
 from crm.forms.dialogue import read
@@ -24,6 +27,8 @@ ANSWER_WITHIN = timedelta(hours=24)
 
 DIALOGUE = timedelta(hours=24)
 """So long after a person wrote to a party its words are taken as an answer to that person."""
+
+_READING = insert(ReadingRow)
 
 READ_CHANNELS = frozenset({ChannelKind.SMS.value})
 """Channels whose messages are read with the grammar of the forms."""
@@ -73,19 +78,20 @@ async def _apply(
     case = await _open_case(work, entry, root, row, published, reading)
     await _take_effects(work, entry, row, reading)
     _settle_desk(work, entry, party, row, published, reading, case)
-    said = case.number if case else reading.receipt or receipt(entry.seq)
-    work.tx.session.add(
-        ReadingRow(
-            seq=entry.seq,
-            party_id=party.id,
-            intent=reading.intent,
-            status=reading.status,
-            reply=reading.reply,
-            form=reading.form or "",
-            receipt=said if reading.items or reading.receipt or case else "",
-            blueprint=published.version,
-            document=document(reading),
-        )
+    said = case.number if case else reading.receipt or withdrawn(reading) or receipt(entry.seq)
+    work.tx.write_later(
+        _READING,
+        {
+            "seq": entry.seq,
+            "party_id": party.id,
+            "intent": reading.intent.value,
+            "status": reading.status.value,
+            "reply": reading.reply.value,
+            "form": reading.form or "",
+            "receipt": said if reading.items or reading.receipt or case else "",
+            "blueprint": published.version,
+            "document": document(reading),
+        },
     )
     text = render_reply(reading, said, published.grammar)
     if text:
@@ -232,7 +238,7 @@ async def _answer(work: Work, entry: Logged, row: Conversation, text: str) -> No
         conversations.flag(row, "loop", True)
         _want_person(work, row, entry, Intent.UNKNOWN)
         return
-    await queue_message(
+    queue_message(
         work.tx,
         key=f"answer:{entry.seq}",
         account=entry.account,
@@ -255,7 +261,7 @@ async def _keep_attachments(work: Work, entry: Logged) -> None:
             state="waiting",
         )
         work.tx.session.add(file)
-        await outbox.put(
+        outbox.put(
             work.tx,
             key=f"fetch:{entry.seq}:{part}",
             job="fetch",

@@ -125,9 +125,8 @@ async def _build(
     }
     runner = JobRunner(db, work, clock)
     live.on_queued(runner.wake)
-    turn = asyncio.Lock()  # consumers take turns: each has a few milliseconds of the one processor
     crm, search = (
-        _consumer(db, consumer, writer, turn, clock)
+        _consumer(db, consumer, writer, clock)
         for consumer in (CrmConsumer(book, live.changed), SearchConsumer())
     )
     sealer = Sealer(db, clock)
@@ -184,10 +183,8 @@ def _watch(
     )
 
 
-def _consumer(
-    db: Database, consumer: Consumer, writer: LogWriter, turn: asyncio.Lock, clock: Clock
-) -> ConsumerRunner:
-    return ConsumerRunner(db, consumer, pressure=lambda: writer.rate, turn=turn, clock=clock)
+def _consumer(db: Database, consumer: Consumer, writer: LogWriter, clock: Clock) -> ConsumerRunner:
+    return ConsumerRunner(db, consumer, pressure=lambda: writer.rate, clock=clock)
 
 
 @asynccontextmanager

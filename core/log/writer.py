@@ -11,7 +11,7 @@ from core.clock import Clock, now
 from core.errors import Unavailable
 from core.log.appenders import Appender, Prepared, prepare
 from core.log.entries import Entry
-from core.values import Accepted
+from core.values import Accepted, Direction
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class LogWriter:
                 if not waiter.done():
                     waiter.set_exception(failure)
             return
-        self._measure(len(items))
+        self._measure(sum(item.entry.direction is Direction.IN for item in items))
         fresh = [item for item in items if item.is_new]
         for item, waiter in batch:
             if not waiter.done():
@@ -116,7 +116,7 @@ class LogWriter:
 
     @property
     def rate(self) -> float:
-        """Entries a second of late: how pressed the intake is."""
+        """Inbound entries a second of late: how pressed the intake is."""
         return self._rate * math.exp(-(time.monotonic() - self._rated_at) / _RATED_OVER)
 
     def _measure(self, entries: int) -> None:

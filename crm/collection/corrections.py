@@ -103,7 +103,7 @@ async def _close(work: Work, entry: Logged, observation: Observation) -> None:
     root = root_of(work.known, work.known.parties[observation.party_id])
     row = work.conversation(root, entry)
     work.add_line(observation.party_id, root.id, entry.seq)
-    await work.tx.session.flush()
+    await work.tx.flush()
     held = await work.tx.session.execute(
         select(col(Observation.seq)).where(
             col(Observation.party_id) == observation.party_id, col(Observation.state) == "held"

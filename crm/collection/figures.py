@@ -37,7 +37,7 @@ async def refresh(tx: Tx, touched: Iterable[FigureKey], seq: int) -> list[Figure
     keys = set(touched)
     if not keys:
         return []
-    await tx.session.flush()
+    await tx.flush()
     groups = {(key.party_id, key.form, key.period) for key in keys}
     rows = await tx.session.execute(
         select(Observation).where(
@@ -58,7 +58,7 @@ async def refresh(tx: Tx, touched: Iterable[FigureKey], seq: int) -> list[Figure
             figures.append(_figure(key, chosen, seq))
     await _write(tx, figures)
     for key in gone:
-        await tx.session.execute(
+        await tx.write(
             delete(Figure).where(
                 col(Figure.form) == key.form,
                 col(Figure.period) == key.period,
@@ -99,6 +99,6 @@ async def _write(tx: Tx, figures: list[Figure]) -> None:
     statement = insert.on_conflict_do_update(
         index_elements=list(_KEY), set_={name: insert.excluded[name] for name in _VALUES}
     )
-    await tx.session.execute(
+    await tx.write(
         statement, [{name: getattr(figure, name) for name in (*_KEY, *_VALUES)} for figure in figures]
     )

@@ -104,13 +104,15 @@ class Taker:
                 newer.supersedes_seq, newer.supersedes_number = older.seq, older.number
 
     def _cancel(self, entry: Logged, party: Party, reading: Reading) -> None:
+        withdrawn_receipt = withdrawn(reading)
         for submission in self.known.reports[party.id]:
-            if submission.receipt != reading.receipt:
+            if submission.receipt != withdrawn_receipt:
                 continue
             submission.state = "withdrawn"
             for observation in self.known.observations[submission.seq]:
                 if observation.state in ("accepted", "held"):
                     self._settle(observation, "withdrawn", entry.seq)
+        self._forget_settled(party.id)
 
     def _confirm(self, entry: Logged, party: Party, reading: Reading) -> None:
         by_source = defaultdict(list)
@@ -168,6 +170,12 @@ class Taker:
             if submission.form == form and submission.state != "withdrawn":
                 return submission
         return None
+
+
+def withdrawn(reading: Reading) -> str | None:
+    """The receipt of the report that the sender takes back."""
+    receipts = (each.removeprefix("withdraw:") for each in reading.effects if each.startswith("withdraw:"))
+    return next(receipts, None)
 
 
 def source_of(observation: Observation) -> str:

@@ -62,7 +62,7 @@ async def _reply(work: Work, entry: Logged) -> None:
     owner = (await parties.endpoints(work.tx.session, [recipient])).get(recipient)
     if owner is None or owner.party_id not in await parties.family(work.tx.session, root.id):
         raise ActRefused("not_theirs", "This address does not belong to the party.", address=str(recipient))
-    await queue_message(
+    queue_message(
         work.tx,
         key=f"reply:{entry.seq}",
         account=act["account"],
@@ -106,7 +106,7 @@ async def _snooze(work: Work, entry: Logged) -> None:
     until = datetime.fromisoformat(entry.data["until"])
     row.state = ConversationState.SNOOZED.value
     row.snoozed_until = until
-    await outbox.put(
+    outbox.put(
         work.tx,
         key=f"wake:{entry.seq}",
         job="wake",
@@ -172,7 +172,7 @@ async def _assign_case(work: Work, entry: Logged) -> None:
 
 
 async def _show_foremost_case(work: Work, row: Conversation) -> None:
-    await work.tx.session.flush()
+    await work.tx.flush()
     current = await cases.open_cases(work.tx, await parties.family(work.tx.session, row.party_id))
     conversations.show_case(row, current[0] if current else None)
 
@@ -212,7 +212,7 @@ async def _unmerge(work: Work, entry: Logged) -> None:
         undone = await parties.unmerge(work.tx, entry.data["act_seq"], entry.seq)
     except Conflict as error:
         raise ActRefused(error.code, error.message, **error.detail) from error
-    await work.tx.session.flush()
+    await work.tx.flush()
     for id in (undone.party_id, undone.into_id):
         work.known.parties.pop(id, None)
     work.tx.session.expire_all()
@@ -258,7 +258,7 @@ async def _put_party(work: Work, entry: Logged) -> None:
     if row is None:
         row = Party(id=id, kind=act["kind"], name=act["name"], created_at=entry.occurred_at)
         work.tx.session.add(row)
-        await work.tx.session.flush()
+        await work.tx.flush()
     row.kind = act["kind"]
     row.name = act["name"]
     row.folded = folded(act["name"])

@@ -12,7 +12,7 @@ from sqlmodel import col
 from core import parties
 from core.database import Tx
 from core.log.entries import Logged
-from core.tables import Endpoint, Line, Party
+from core.tables import Delivery, Endpoint, Party, Sent
 from core.values import Address
 from crm.tables import Conversation, LoopGuard, Normal, Observation, PendingQuestion, Submission
 
@@ -28,6 +28,10 @@ class Known:
     observations: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     held: dict[UUID, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     normals: dict[UUID, dict[tuple[str, str, str], Normal]] = field(default_factory=lambda: defaultdict(dict))
+    sent: dict[UUID, Sent] = field(default_factory=dict)  # by outbox item
+    deliveries: dict[tuple[str, str], Delivery] = field(
+        default_factory=dict
+    )  # by account and provider's name
     guards: dict[Address, LoopGuard] = field(default_factory=dict)
     questions: dict[Address, dict[str, PendingQuestion]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -44,13 +48,16 @@ async def know(tx: Tx, batch: Sequence[Logged]) -> Known:
         await _remember_reports(session, found, reporters)
     keys = [(address.scheme, address.value) for address in addresses]
     asked = await session.execute(
-        select(PendingQuestion).where(tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(keys))
+        select(PendingQuestion).where(
+            tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(keys)
+        )
     )
     for question in asked.scalars():
         found.questions[Address(question.scheme, question.value)][question.kind] = question
     guards = await session.execute(
         select(LoopGuard).where(tuple_(col(LoopGuard.scheme), col(LoopGuard.value)).in_(keys))
     )
+    await _remember_sent(session, found, batch)
     found.guards = {Address(guard.scheme, guard.value): guard for guard in guards.scalars()}
     return found
 
@@ -114,6 +121,25 @@ async def _remember_reports(session: AsyncSession, known: Known, ids: set[UUID])
         known.normals[normal.party_id][normal.form, normal.sku, normal.field] = normal
 
 
+async def _remember_sent(session: AsyncSession, known: Known, batch: Sequence[Logged]) -> None:
+    """What was sent before, of which the batch tells something."""
+    statuses = [entry for entry in batch if entry.kind == "status"]
+    ours = [UUID(entry.data["outbox"]) for entry in statuses if "outbox" in entry.data]
+    names = {(entry.account, entry.external_id) for entry in statuses if entry.external_id}
+    if ours:
+        rows = await session.execute(select(Sent).where(col(Sent.outbox_id).in_(ours)))
+        known.sent.update({row.outbox_id: row for row in rows.scalars()})
+    if names:
+        rows = await session.execute(
+            select(Sent).where(tuple_(col(Sent.account), col(Sent.external_id)).in_(names))
+        )
+        known.sent.update({row.outbox_id: row for row in rows.scalars()})
+        told = await session.execute(
+            select(Delivery).where(tuple_(col(Delivery.account), col(Delivery.external_id)).in_(names))
+        )
+        known.deliveries = {(row.account, row.external_id): row for row in told.scalars()}
+
+
 def root_of(known: Known, party: Party) -> Party:
     while party.merged_into is not None:
         party = known.parties[party.merged_into]
@@ -128,7 +154,3 @@ def party_behind(tx: Tx, known: Known, entry: Logged) -> Party:
     party, known.endpoints[entry.address] = parties.meet(tx, entry.address, entry.seq, entry.recorded_at)
     known.parties[party.id] = party
     return party
-
-
-def add_line(tx: Tx, party: Party, entry: Logged) -> None:
-    tx.session.add(Line(party_id=party.id, seq=entry.seq))

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from sqlalchemy import insert
+
 from core.database import Tx
 from core.log.entries import Logged
 from core.tables import Consent, Line, Party
@@ -17,6 +19,8 @@ from crm.desk.known import Known, party_behind, root_of
 from crm.tables import Conversation, Figure
 
 RowT = TypeVar("RowT")
+
+_LINE = insert(Line)
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class Work:
 
     def add_line(self, owner: UUID, root: UUID, seq: int) -> None:
         """Show the entry on a party's timeline."""
-        self.tx.session.add(Line(party_id=owner, seq=seq))
+        self.tx.write_later(_LINE, {"party_id": owner, "seq": seq})
         self.changes.lines[seq] = root
 
     async def consent(self, address: Address, purpose: str, granted: bool, seq: int, at: datetime) -> None:
@@ -75,5 +79,5 @@ class Work:
     async def put(self, row: RowT) -> RowT:
         """Insert or replace a row by its key; flushed, so that the next entry of the batch finds it."""
         merged = await self.tx.session.merge(row)
-        await self.tx.session.flush()
+        await self.tx.flush()
         return merged
