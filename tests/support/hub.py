@@ -149,6 +149,24 @@ class DeskHub:
             **{"territory": "429901", "stage": "active", **more},
         )
 
+    async def put_shop(self) -> UUID:
+        """A bound shop, put into the log under its phone's address without waiting for its turn."""
+        id = uuid4()
+        address = Address("tel", SHOP_PHONE)
+        await self.intake.act(
+            "party.put",
+            by=str(AGENT),
+            about=address,
+            key=str(uuid4()),
+            detail={
+                "party": str(id),
+                "kind": "retailer",
+                "name": "顺发便民店",
+                "addresses": [{"scheme": address.scheme, "value": address.value}],
+            },
+        )
+        return id
+
     async def party(self, kind: str, name: str, phone: str | None = None, **more: Any) -> UUID:
         id = uuid4()
         addresses = [{"scheme": "tel", "value": phone}] if phone else []
