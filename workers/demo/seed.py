@@ -18,12 +18,13 @@ from sqlmodel import col
 from core import outbox
 from core.clock import now
 from core.consumers import LANES
+from core.database import Database
 from core.errors import ConfigInvalid, Conflict
 from core.log import reader
 from core.outbox import Item, Outcome
 from core.sending import SEND, Sender
 from core.settings import Settings
-from core.tables import Cursor, Setting
+from core.tables import AccountRow, Cursor, Setting
 from core.users import all_users
 from core.values import Accepted
 from crm.blueprint.publishing import publish
@@ -37,6 +38,7 @@ from workers.demo.reports import Reports
 from workers.demo.scenes import Scenes
 from workers.demo.story import Step, rounds
 from workers.demo.world import Actor, World, make_world
+from workers.migrations import upgrade
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +65,33 @@ class StoryClock:
         return _moment.get() or self.at
 
 
-async def is_demo(hub: Hub) -> bool:
-    """Whether the demo was loaded here, whole. Raises Conflict where other data lie."""
-    async with hub.db.read() as session:
+async def is_loaded(settings: Settings) -> bool:
+    """Whether the demo lies here, whole. Raises Conflict where other data lie."""
+    if settings.database_url.startswith("sqlite") and not (settings.data / "switchboard.db").is_file():
+        return False
+    await asyncio.to_thread(upgrade, settings.database_url)
+    db = Database(settings.database_url)
+    try:
+        return await _is_loaded(db)
+    finally:
+        await db.close()
+
+
+async def check_only_demo(settings: Settings) -> None:
+    """Raise Conflict where data lie that are not the demo's."""
+    await is_loaded(settings)
+
+
+async def _is_loaded(db: Database) -> bool:
+    async with db.read() as session:
         mark = await session.get(Setting, _KEY)
         head = await reader.head(session)
-    if mark is None and (head or hub.accounts.slugs()):
+        accounts = (await session.scalars(select(col(AccountRow.provider)))).all()
+    if mark is None and (head or accounts):
         raise Conflict(
             "Here lie other data than the demo's: name another folder in SWITCHBOARD_DATA, or run `switchboard up`."
         )
-    return mark is not None and json.loads(mark.value)["complete"]
+    return mark is not None and bool(json.loads(mark.value)["complete"])
 
 
 async def load(
@@ -81,7 +100,7 @@ async def load(
     """Load the demo into an empty database; a load that was interrupted is taken up again."""
     clock = StoryClock(now())
     async with assemble(settings, clock) as hub:
-        if await is_demo(hub):
+        if await _is_loaded(hub.db):
             return
         began = await _begin(hub, seed, weeks)
         clock.at = began - timedelta(weeks=weeks + 1)

@@ -28,7 +28,7 @@ _KINDS: Final = {"report": 70, "wrong": 5, "prices": 10, "thanks": 7, "questions
 
 
 class Traffic:
-    """`run` writes until cancelled; `switch` pauses and goes on."""
+    """`run` writes until cancelled; while `is_running` is false it waits."""
 
     def __init__(self, hub: Hub, *, seed: int = SEED, running: bool = True) -> None:
         self._hub = hub
@@ -36,13 +36,14 @@ class Traffic:
         self._seed = seed
         self._going = asyncio.Event()
         self._story: tuple[World, Reports, Pen] | None = None
-        self.switch(running)
+        self.is_running = running
 
     @property
     def is_running(self) -> bool:
         return self._going.is_set()
 
-    def switch(self, running: bool) -> None:
+    @is_running.setter
+    def is_running(self, running: bool) -> None:
         if running:
             self._going.set()
         else:

@@ -1,6 +1,6 @@
 """The simulated phone's side of the API: phones to take in hand, their messages, sending one. Only in the demo."""
 
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from pydantic import Field
@@ -19,13 +19,9 @@ from crm.desk import timeline
 from workers.assemble import Hub
 from workers.demo.people import people
 from workers.demo.phones import ACCOUNT, LONGEST, text_in
-from workers.demo.traffic import Traffic
 from workers.web.access import hub_of, user_of
 from workers.web.live import phone_message
 from workers.web.session_api import Body, answer, locale_of, parsed
-
-TRAFFIC: Final = web.AppKey("traffic", Traffic)
-"""The pretended traffic; there is none where the hub is no demo."""
 
 _MOST_PHONES = 50
 _MOST_MESSAGES = 200
@@ -156,18 +152,16 @@ async def _send(request: web.Request) -> web.Response:
 
 
 async def _traffic(request: web.Request) -> web.Response:
-    _demo(request)
-    traffic = request.app.get(TRAFFIC)
+    traffic = _demo(request).traffic
     return answer({"running": traffic is not None and traffic.is_running})
 
 
 async def _set_traffic(request: web.Request) -> web.Response:
-    _demo(request)
+    traffic = _demo(request).traffic
     body = await parsed(request, TrafficBody)
-    traffic = request.app.get(TRAFFIC)
     if traffic is None:
-        raise NotFound("This hub has no pretended traffic.")
-    traffic.switch(body.running)
+        raise NotFound("Nobody else writes here.")
+    traffic.is_running = body.running
     return answer({"running": traffic.is_running})
 
 

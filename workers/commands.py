@@ -1,0 +1,249 @@
+"""Commands that change the hub: run in the process that owns the data, asked for on the command line."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.addresses import masked
+from core.errors import BadInput, ConfigInvalid, Conflict, NotFound
+from core.intake import NOBODY
+from core.users import ADMINISTRATOR, User, all_users, by_login
+from crm.blueprint.difference import Weight, difference
+from crm.blueprint.publishing import publish, roll_back
+from crm.blueprint.store import load
+from workers.assemble import Hub
+
+
+class Args(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UserAdd(Args):
+    login: str
+    name: str = ""
+    password_hash: str = ""
+    roles: tuple[str, ...] = ()
+    unit: str = ""
+    queues: tuple[str, ...] = ()
+    is_first_administrator: bool = False
+
+
+class UserChange(Args):
+    login: str
+    password_hash: str = ""
+    roles: tuple[str, ...] | None = None
+    is_disabled: bool | None = None
+
+
+class AccountAdd(Args):
+    slug: str
+    provider: str
+    title: str = ""
+    config: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+
+
+class AccountChange(Args):
+    slug: str
+    is_enabled: bool
+
+
+class BlueprintPublish(Args):
+    document: str
+    author: str
+    approved_by: str = ""
+    note: str = ""
+
+
+class BlueprintRollback(Args):
+    version: int
+    author: str
+    approved_by: str = ""
+
+
+class Erase(Args):
+    target: str
+    by: str = ""
+
+
+async def run(hub: Hub, command: str, args: Mapping[str, Any]) -> Any:
+    """Carry out a command. Raises BadInput for one that does not exist or whose arguments do not fit."""
+    if command not in COMMANDS:
+        raise BadInput("The running hub does not know this command; is it an older version?", command=command)
+    kind, act = COMMANDS[command]
+    try:
+        parsed = kind.model_validate(args)
+    except ValidationError as error:
+        problems = [f"{each['loc']}: {each['msg']}" for each in error.errors(include_input=False)]
+        raise BadInput("The command's arguments do not fit.", problems=problems) from error
+    return await act(hub, parsed)
+
+
+def shown(user: User) -> dict[str, Any]:
+    return {
+        "login": user.login,
+        "name": user.name,
+        "roles": list(user.roles),
+        "unit": user.unit,
+        "queues": list(user.queues),
+        "totp": user.has_totp,
+        "disabled": user.is_disabled,
+    }
+
+
+async def _add_user(hub: Hub, args: UserAdd) -> dict[str, Any]:
+    name = args.name or args.login
+    if args.is_first_administrator:
+        async with hub.db.read() as session:
+            has_one = any(ADMINISTRATOR in user.roles for user in await all_users(session))
+        if not has_one:
+            async with hub.db.begin() as tx:
+                first = await hub.users.first_administrator(
+                    tx, login=args.login, name=name, password_hash=args.password_hash
+                )
+            return shown(first)
+    roles = (*args.roles, *([ADMINISTRATOR] if args.is_first_administrator else []))
+    _check_roles(hub, roles)
+    async with hub.db.begin() as tx:
+        user = await hub.users.create(
+            tx,
+            login=args.login,
+            name=name,
+            password_hash=args.password_hash,
+            roles=roles,
+            unit=args.unit,
+            queues=args.queues,
+        )
+    return shown(user)
+
+
+async def _change_user(hub: Hub, args: UserChange) -> dict[str, Any]:
+    async with hub.db.read() as session:
+        user = await by_login(session, args.login)
+    if user is None:
+        raise NotFound(f"There is no user {args.login}; `switchboard users list --all` shows whom there is.")
+    if args.roles is not None:
+        _check_roles(hub, args.roles)
+    async with hub.db.begin() as tx:
+        if args.roles is not None:
+            user = await hub.users.change(tx, user.id, roles=args.roles)
+        if args.password_hash:
+            await hub.users.set_password(tx, user.id, args.password_hash)
+        if args.is_disabled is not None:
+            change = hub.users.disable if args.is_disabled else hub.users.enable
+            user = await change(tx, user.id)
+    return shown(user)
+
+
+def _check_roles(hub: Hub, roles: tuple[str, ...]) -> None:
+    if not hub.book.has_any:
+        return
+    known = {role.id for role in hub.book.current.blueprint.roles} | {ADMINISTRATOR}
+    if unknown := [role for role in roles if role not in known]:
+        raise BadInput(f"There is no role {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+
+
+async def _add_account(hub: Hub, args: AccountAdd) -> dict[str, Any]:
+    async with hub.db.begin() as tx:
+        await hub.accounts.create(
+            tx,
+            slug=args.slug,
+            provider=args.provider,
+            title=args.title,
+            config=args.config,
+            secrets=args.secrets,
+            at=hub.clock(),
+        )
+    return {"slug": args.slug, "hooks": hooks(hub, args.slug)}
+
+
+def hooks(hub: Hub, slug: str) -> list[str]:
+    """The addresses that the provider is told."""
+    actions = hub.accounts.spec(slug).actions
+    return [f"{hub.settings.origin}/hooks/{slug}/{action}" for action in actions]
+
+
+async def _change_account(hub: Hub, args: AccountChange) -> dict[str, Any]:
+    async with hub.db.begin() as tx:
+        await hub.accounts.update(tx, args.slug, at=hub.clock(), is_enabled=args.is_enabled)
+    return {"slug": args.slug, "enabled": args.is_enabled}
+
+
+async def _test_account(hub: Hub, args: AccountChange) -> dict[str, Any]:
+    """Whether the account could be used: configuration and secrets are checked anew, nothing is sent."""
+    async with hub.db.read() as session:
+        await hub.accounts.load(session)
+    hub.accounts.adapter(args.slug)
+    return {"slug": args.slug, "hooks": hooks(hub, args.slug)}
+
+
+async def _publish(hub: Hub, args: BlueprintPublish) -> dict[str, Any]:
+    _check_two_people(args.author, args.approved_by)
+    blueprint = load(args.document)
+    if hub.book.has_any:
+        changes = difference(hub.book.current.blueprint, blueprint)
+        refused = [str(change) for change in changes if change.weight is Weight.REFUSED]
+        if refused:
+            raise ConfigInvalid(
+                "Old records would become unreadable, so it is not published.", problems=refused
+            )
+    async with hub.db.begin() as tx:
+        version = await publish(
+            tx,
+            blueprint,
+            author=args.author,
+            approved_by=args.approved_by,
+            note=args.note,
+            at=hub.clock(),
+        )
+    return await _published(hub, version, args.author)
+
+
+async def _roll_back(hub: Hub, args: BlueprintRollback) -> dict[str, Any]:
+    _check_two_people(args.author, args.approved_by)
+    async with hub.db.begin() as tx:
+        version = await roll_back(
+            tx, args.version, author=args.author, approved_by=args.approved_by, at=hub.clock()
+        )
+    return await _published(hub, version, args.author)
+
+
+def _check_two_people(author: str, approved_by: str) -> None:
+    if approved_by and approved_by == author:
+        raise Conflict("A second person approves a blueprint: --approved-by names somebody else.")
+
+
+async def _published(hub: Hub, version: int, author: str) -> dict[str, Any]:
+    await hub.book.load(hub.db)
+    current = hub.book.current.blueprint
+    await hub.intake.act(
+        "blueprint.published",
+        by="",
+        about=NOBODY,
+        key=f"blueprint:{version}",
+        detail={"version": version, "hash": current.hash, "author": author},
+    )
+    return {"version": version, "hash": current.hash}
+
+
+async def _erase(hub: Hub, args: Erase) -> dict[str, Any]:
+    raise NotFound("There is no such person.", target=masked_target(args.target), key=uuid4().hex)
+
+
+def masked_target(target: str) -> str:
+    from core.addresses import parse
+
+    return masked(parse(target))
+
+
+COMMANDS: Mapping[str, tuple[type[Args], Callable[[Hub, Any], Awaitable[Any]]]] = {
+    "users.add": (UserAdd, _add_user),
+    "users.change": (UserChange, _change_user),
+    "accounts.add": (AccountAdd, _add_account),
+    "accounts.change": (AccountChange, _change_account),
+    "accounts.test": (AccountChange, _test_account),
+    "blueprint.publish": (BlueprintPublish, _publish),
+    "blueprint.rollback": (BlueprintRollback, _roll_back),
+}
