@@ -130,7 +130,6 @@ async def claim(db: Database, at: datetime, limit: int) -> list[Item]:
         .where(col(OutboxItem.state) == ItemState.WAITING, col(OutboxItem.due_at) <= at)
         .order_by(col(OutboxItem.lane), col(OutboxItem.due_at))
         .limit(limit)
-        .with_for_update(skip_locked=True)  # SQLite has no such clause and needs none: it has one writer
     )
     return await _take(db, due, at, was_interrupted=False)
 
@@ -141,16 +140,18 @@ async def adopt(db: Database, at: datetime, limit: int = 100) -> list[Item]:
         select(col(OutboxItem.id))
         .where(col(OutboxItem.state) == ItemState.RUNNING, col(OutboxItem.claimed_until) < at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     return await _take(db, orphaned, at, was_interrupted=True)
 
 
 async def _take(db: Database, chosen: Any, at: datetime, *, was_interrupted: bool) -> list[Item]:
-    async with db.begin(is_durable=False) as tx:
-        ids = list((await tx.session.execute(chosen)).scalars())
-        if not ids:
+    async with db.read() as session:
+        # Looked for beside the writers: most of the time there is nothing, and nobody has to wait for that.
+        if (await session.execute(chosen.limit(1))).first() is None:
             return []
+    async with db.begin(is_durable=False) as tx:
+        # SQLite has no such clause and needs none: it has one writer.
+        ids = list((await tx.session.execute(chosen.with_for_update(skip_locked=True))).scalars())
         taken = await tx.session.execute(
             update(OutboxItem)
             .where(col(OutboxItem.id).in_(ids))

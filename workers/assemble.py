@@ -125,10 +125,11 @@ async def _build(
     }
     runner = JobRunner(db, work, clock)
     live.on_queued(runner.wake)
-    crm, search = (
-        _consumer(db, consumer, writer, clock)
-        for consumer in (CrmConsumer(book, live.changed), SearchConsumer())
-    )
+    turn = (
+        asyncio.Lock()
+    )  # consumers take turns: side by side they would only wait for each other at the gate
+    crm = _consumer(db, CrmConsumer(book, live.changed), writer, turn, clock)
+    search = _consumer(db, SearchConsumer(), writer, turn, clock)
     sealer = Sealer(db, clock)
     metrics = Metrics()
     _watch(metrics, writer, (crm, search), sealer, live)
@@ -183,8 +184,10 @@ def _watch(
     )
 
 
-def _consumer(db: Database, consumer: Consumer, writer: LogWriter, clock: Clock) -> ConsumerRunner:
-    return ConsumerRunner(db, consumer, pressure=lambda: writer.rate, clock=clock)
+def _consumer(
+    db: Database, consumer: Consumer, writer: LogWriter, turn: asyncio.Lock, clock: Clock
+) -> ConsumerRunner:
+    return ConsumerRunner(db, consumer, pressure=lambda: writer.rate, turn=turn, clock=clock)
 
 
 @asynccontextmanager
