@@ -11,21 +11,19 @@ from core.settings import Settings
 from workers.cli.output import bar
 from workers.cli.parser import settings_of
 
-_LOADED = "loaded"
-
 
 def demo(args: Namespace) -> int:
     settings: Settings = settings_of(args).model_copy(update={"is_demo": True})
     from workers import up
-    from workers.demo import seed
+    from workers.demo import mark
 
     if not args.seed_only:
         up.check_port(settings)
     if args.fresh:
         _throw_away(settings)
-    if not asyncio.run(seed.is_loaded(settings)):
+    if not asyncio.run(mark.is_loaded(settings)):
         # In a process of its own, whose memory goes back when the data are there.
-        command = [sys.executable, "-m", "workers.cli.demo", str(args.weeks or seed.WEEKS)]
+        command = [sys.executable, "-m", "workers.cli.demo", str(args.weeks or mark.WEEKS)]
         code = subprocess.run(command, check=False).returncode
         if code:
             return code
@@ -50,10 +48,10 @@ def _open(url: str) -> None:
 
 def _throw_away(settings: Settings) -> None:
     from workers.control import only_writer
-    from workers.demo import seed
+    from workers.demo import mark
 
     with only_writer(settings.data):
-        asyncio.run(seed.check_only_demo(settings))
+        asyncio.run(mark.is_loaded(settings))  # refuses where other data lie
         for name in ("switchboard.db", "switchboard.db-wal", "switchboard.db-shm"):
             (settings.data / name).unlink(missing_ok=True)
         shutil.rmtree(settings.data / "files", ignore_errors=True)

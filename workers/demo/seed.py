@@ -2,11 +2,11 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,12 @@ from sqlmodel import col
 from core import outbox
 from core.clock import now
 from core.consumers import LANES
-from core.database import Database
-from core.errors import ConfigInvalid, Conflict
+from core.errors import ConfigInvalid
 from core.log import reader
 from core.outbox import Item, Outcome
 from core.sending import SEND, Sender
 from core.settings import Settings
-from core.tables import AccountRow, Cursor, Setting
+from core.tables import Cursor
 from core.users import all_users
 from core.values import Accepted
 from crm.blueprint.publishing import publish
@@ -32,20 +31,18 @@ from crm.blueprint.reading import check_folder
 from crm.consumer import CrmConsumer
 from crm.tables import Case
 from workers.assemble import Hub, assemble
+from workers.demo import mark
+from workers.demo.mark import SEED, WEEKS, Mark
 from workers.demo.people import people
 from workers.demo.phones import ACCOUNT, text_in
 from workers.demo.reports import Reports
 from workers.demo.scenes import Scenes
 from workers.demo.story import Step, rounds
 from workers.demo.world import Actor, World, make_world
-from workers.migrations import upgrade
 
 log = logging.getLogger(__name__)
 
 BLUEPRINT: Final = Path(__file__).parent.parent.parent / "blueprints" / "tobacco"
-SEED: Final = 20_260_923
-WEEKS: Final = 6
-_KEY: Final = "demo"
 _AUTHOR: Final = "demo"
 _ANSWERED_AFTER = timedelta(seconds=2)
 
@@ -65,66 +62,23 @@ class StoryClock:
         return _moment.get() or self.at
 
 
-async def is_loaded(settings: Settings) -> bool:
-    """Whether the demo lies here, whole. Raises Conflict where other data lie."""
-    if settings.database_url.startswith("sqlite") and not (settings.data / "switchboard.db").is_file():
-        return False
-    await asyncio.to_thread(upgrade, settings.database_url)
-    db = Database(settings.database_url)
-    try:
-        return await _is_loaded(db)
-    finally:
-        await db.close()
-
-
-async def check_only_demo(settings: Settings) -> None:
-    """Raise Conflict where data lie that are not the demo's."""
-    await is_loaded(settings)
-
-
-async def _is_loaded(db: Database) -> bool:
-    async with db.read() as session:
-        mark = await session.get(Setting, _KEY)
-        head = await reader.head(session)
-        accounts = (await session.scalars(select(col(AccountRow.provider)))).all()
-    if mark is None and (head or accounts):
-        raise Conflict(
-            "Here lie other data than the demo's: name another folder in SWITCHBOARD_DATA, or run `switchboard up`."
-        )
-    return mark is not None and bool(json.loads(mark.value)["complete"])
-
-
 async def load(
     settings: Settings, *, seed: int = SEED, weeks: int = WEEKS, progress: Progress = lambda done, of: None
 ) -> None:
-    """Load the demo into an empty database; a load that was interrupted is taken up again."""
+    """Load the demo into an empty database; a load that was interrupted is taken up again where it was."""
     clock = StoryClock(now())
     async with assemble(settings, clock) as hub:
-        if await _is_loaded(hub.db):
+        left = await mark.found(hub.db)
+        if left is None:
+            left = Mark(seed=seed, weeks=weeks, began=clock.at.isoformat())
+            await mark.leave(hub.db, left)
+        if left.complete:
             return
-        began = await _begin(hub, seed, weeks)
-        clock.at = began - timedelta(weeks=weeks + 1)
+        clock.at = left.present - timedelta(weeks=left.weeks + 1)
         await _set_up(hub)
         async with _Loader.running(hub, clock) as loader:
-            await loader.play(began, seed, weeks, progress)
-        await _mark(hub, seed, weeks, began, complete=True)
-
-
-async def _begin(hub: Hub, seed: int, weeks: int) -> datetime:
-    """The story's present: fixed by the first attempt, so that a second one tells the same story."""
-    async with hub.db.read() as session:
-        mark = await session.get(Setting, _KEY)
-    if mark is not None:
-        return datetime.fromisoformat(json.loads(mark.value)["began"])
-    began = hub.clock()
-    await _mark(hub, seed, weeks, began, complete=False)
-    return began
-
-
-async def _mark(hub: Hub, seed: int, weeks: int, began: datetime, *, complete: bool) -> None:
-    value = {"seed": seed, "weeks": weeks, "began": began.isoformat(), "complete": complete}
-    async with hub.db.begin() as tx:
-        await tx.session.merge(Setting(key=_KEY, value=json.dumps(value)))
+            await loader.play(left, progress)
+        await mark.leave(hub.db, replace(left, complete=True))
 
 
 async def _set_up(hub: Hub) -> None:
@@ -190,13 +144,14 @@ class _Loader:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def play(self, began: datetime, seed: int, weeks: int, progress: Progress) -> None:
+    async def play(self, told: Mark, progress: Progress) -> None:
+        began = told.present
         self._digested = await self._resumed()
         published = self._hub.book.current
-        world = make_world(seed, began.astimezone(published.timezone).date())
-        reports = Reports(published.blueprint, world, seed, began, published.timezone)
+        world = make_world(told.seed, began.astimezone(published.timezone).date())
+        reports = Reports(published.blueprint, world, told.seed, began, published.timezone)
         scenes = Scenes(published.blueprint, world, reports.silent, began, published.timezone)
-        steps = self._told(began, weeks, reports, scenes)
+        steps = self._told(began, told.weeks, reports, scenes)
         groups = rounds(steps)
         done, total = 0, len(world.customers) + len(steps)
         await self._introduce(world)

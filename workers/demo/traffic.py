@@ -13,9 +13,9 @@ from core.values import Accepted
 from crm.collection.periods import span_of
 from crm.tables import Conversation, Submission
 from workers.assemble import Hub
+from workers.demo.mark import SEED
 from workers.demo.phones import text_in
 from workers.demo.reports import Reports
-from workers.demo.seed import SEED
 from workers.demo.story import Step
 from workers.demo.world import Actor, World, make_world, said
 from workers.demo.writing import Pen
