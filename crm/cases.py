@@ -10,6 +10,9 @@ from sqlmodel import col
 
 from core.consumers import ActRefused
 from core.database import Tx
+from crm.blueprint.codes import CodeTable
+from crm.blueprint.conditions import holds
+from crm.blueprint.customers import FieldType
 from crm.blueprint.model import Blueprint
 from crm.blueprint.publishing import Published
 from crm.blueprint.service import CaseKind, Flow, Queue, Transition
@@ -36,13 +39,14 @@ async def open_case(
     case_kind = blueprint.case_kind(kind)
     queue = blueprint.queue_for_case_kind(kind)
     subkind = subkind or classify(blueprint, kind, text)
-    due_first, due_solve = due_times(blueprint, case_kind, queue, at)
+    severity = severity or least_severity(blueprint, kind, subkind)
+    due_first, due_solve = due_times(blueprint, case_kind, queue, at, severity=severity, subkind=subkind)
     case = Case(
         id=seq,
         number=await _next_number(tx, published, case_kind, at),
         kind=kind,
         subkind=subkind,
-        severity=severity or least_severity(blueprint, kind, subkind),
+        severity=severity,
         title=title_of(text),
         party_id=party_id,
         state=first_state(blueprint.flow(case_kind.flow)),
@@ -67,17 +71,22 @@ def title_of(text: str) -> str:
     return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
 
 
+def subkind_table(blueprint: Blueprint, kind: str) -> tuple[str, CodeTable] | None:
+    """The field that tells cases of a kind apart, and its codes: the first that offers a table of its own."""
+    for field in blueprint.case_kind(kind).fields:
+        if field.type is FieldType.CHOICE and field.code_table is not None:
+            table = blueprint.code_table(field.code_table)
+            if table.parent is None:
+                return field.id, table
+    return None
+
+
 def subkinds(
     blueprint: Blueprint, kind: str
 ) -> list[tuple[str, str, Mapping[str, str | int | float | bool]]]:
-    """The codes of the table under this kind of case: code, label, extra."""
-    return [
-        (value.code, value.label.hans, value.extra)
-        for table in blueprint.code_tables
-        if table.parent == "case_kind"
-        for value in table.values
-        if (value.parent or table.parent_code) == kind
-    ]
+    """The codes that a case of this kind may have: code, label, extra."""
+    found = subkind_table(blueprint, kind)
+    return [(value.code, value.label.hans, value.extra) for value in found[1].values] if found else []
 
 
 def classify(blueprint: Blueprint, kind: str, text: str) -> str:
@@ -96,9 +105,13 @@ def least_severity(blueprint: Blueprint, kind: str, subkind: str) -> int:
     return 1
 
 
-def due_times(blueprint: Blueprint, kind: CaseKind, queue: Queue, at: datetime) -> tuple[datetime, datetime]:
+def due_times(
+    blueprint: Blueprint, kind: CaseKind, queue: Queue, at: datetime, *, severity: int = 1, subkind: str = ""
+) -> tuple[datetime, datetime]:
     """When the first answer and the solution are due, on the queue's working calendar."""
-    due = next((due for due in kind.due if due.when is None), queue.due)
+    found = subkind_table(blueprint, kind.id)
+    case = {"kind": kind.id, "severity": severity, **({found[0]: subkind} if found else {})}
+    due = next((each for each in kind.due if each.when is None or holds(each.when, {"case": case})), queue.due)
     working = blueprint.working_time(queue.calendar)
     return working.due(at, due.first_answer), working.due(at, due.solve)
 

@@ -20,7 +20,7 @@ from core.errors import BadInput, SwitchboardError
 from core.moments import from_micros, micros
 from core.parties import UNKNOWN
 from core.tables import Party
-from crm.cases import subkinds
+from crm.cases import subkind_table
 from crm.desk.conversations import ConversationState
 from crm.desk.viewer import Viewer, moment
 from crm.tables import Case, Conversation
@@ -262,11 +262,7 @@ def badges(
         found.append(_badge("send_failed", viewer.say("Not delivered"), "cinnabar"))
     if case is not None:
         tone = "cinnabar" if case.severity >= 3 else "indigo"
-        label = next(
-            (label for code, label, _ in subkinds(viewer.blueprint, case.kind) if code == case.subkind),
-            viewer.case_kind(case.kind),
-        )
-        found.append(_badge("case", _in_locale(viewer, case, label), tone))
+        found.append(_badge("case", case_label(viewer, case), tone))
     if row.flags.get("held"):
         found.append(_badge("held", viewer.say("To confirm"), "amber"))
     if "verify" in row.flags:
@@ -278,11 +274,10 @@ def badges(
     return found
 
 
-def _in_locale(viewer: Viewer, case: Case, label: str) -> str:
-    for table in viewer.blueprint.code_tables:
-        if table.parent == "case_kind" and any(value.code == case.subkind for value in table.values):
-            return table.label(case.subkind, viewer.locale)
-    return label
+def case_label(viewer: Viewer, case: Case) -> str:
+    """The most exact name of what the case is about: its subkind, or its kind."""
+    found = subkind_table(viewer.blueprint, case.kind) if case.subkind else None
+    return found[1].label(case.subkind, viewer.locale) if found else viewer.case_kind(case.kind)
 
 
 def _badge(code: str, label: str, tone: str) -> dict[str, str]:
