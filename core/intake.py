@@ -1,8 +1,7 @@
 """Intake: what an adapter hands in becomes an entry of the log, durable when `accept` returns."""
 
-import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -10,9 +9,11 @@ import orjson
 from core.clock import Clock, now
 from core.log.entries import Entry
 from core.log.writer import LogWriter
+from core.storable import storable, storable_address, storable_json, storable_key
 from core.values import (
     Accepted,
     Address,
+    Attachment,
     CallEvent,
     ChannelEvent,
     ChannelKind,
@@ -27,8 +28,8 @@ NOBODY = Address("hub", "nobody")
 """The other side of an entry that has none: an unreadable request, a setting."""
 
 _CLOCK_SKEW = timedelta(minutes=10)
-_LONGEST_TEXT = 100_000
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""Before this nobody wrote on any of our channels: a clock that was never set."""
 
 
 class Intake:
@@ -57,113 +58,130 @@ def act_entry(
 ) -> Entry:
     return Entry(
         account="hub",
-        dedupe_key=f"act:{key}",
+        dedupe_key=storable_key(f"act:{key}"),
         channel=ChannelKind.HUB,
         direction=Direction.NONE,
         kind=EntryKind.ACT,
         occurred_at=at,
-        address=about,
+        address=storable_address(about),
         text=storable(text),
-        data=orjson.dumps({"act": name, "by": by, **detail}),
+        data=orjson.dumps(storable_json({"act": name, "by": by, **detail})),
     )
 
 
 def entry_of(account: str, channel: ChannelKind, event: ChannelEvent, at: datetime) -> Entry:
+    """The entry that an event becomes. Whatever strings it brings, both engines take the entry."""
     match event:
         case Inbound():
             return _message(account, channel, event, at)
         case StatusUpdate():
-            return Entry(
-                account=account,
-                dedupe_key=event.dedupe_key,
-                channel=channel,
-                direction=Direction.IN,
+            return _entry(
+                account,
+                channel,
+                event,
+                at,
                 kind=EntryKind.STATUS,
-                occurred_at=_plausible(event.occurred_at, at),
                 address=event.recipient or NOBODY,
                 external_id=event.external_id,
-                data=orjson.dumps(
-                    {
-                        "state": event.state,
-                        "error": event.error,
-                        "provider_error": storable(event.provider_error),
-                    }
-                ),
-                raw=event.raw,
-                raw_type=event.raw_type,
+                data={"state": event.state, "error": event.error, "provider_error": event.provider_error},
             )
         case CallEvent():
-            return Entry(
-                account=account,
-                dedupe_key=event.dedupe_key,
-                channel=channel,
-                direction=event.direction,
+            return _entry(
+                account,
+                channel,
+                event,
+                at,
                 kind=EntryKind.CALL,
-                occurred_at=_plausible(event.occurred_at, at),
+                direction=event.direction,
                 address=event.caller if event.direction is Direction.IN else event.called,
                 external_id=event.external_id,
-                data=orjson.dumps({"phase": event.phase, **event.meta}),
-                raw=event.raw,
-                raw_type=event.raw_type,
+                data={"phase": event.phase, **event.meta},
             )
         case Unreadable():
-            return Entry(
-                account=account,
-                dedupe_key=event.dedupe_key,
-                channel=channel,
-                direction=Direction.IN,
+            return _entry(
+                account,
+                channel,
+                event,
+                at,
                 kind=EntryKind.UNREADABLE,
-                occurred_at=_plausible(event.occurred_at, at),
                 address=event.sender or NOBODY,
-                data=orjson.dumps({"reason": storable(event.reason)}),
-                raw=event.raw,
-                raw_type=event.raw_type,
+                data={"reason": event.reason},
             )
 
 
 def _message(account: str, channel: ChannelKind, event: Inbound, at: datetime) -> Entry:
-    data: dict[str, Any] = {}
-    defects = list(event.defects)
-    occurred_at = _plausible(event.occurred_at, at)
-    if occurred_at != event.occurred_at:
-        defects.append(f"date_implausible:{event.occurred_at.isoformat()}")
+    defects = [*event.defects, *_date_defects(event.occurred_at, at)]
     text = storable(event.text)
     if text != event.text:
         defects.append("text_repaired")
+    data: dict[str, Any] = {}
     if event.attachments:
-        data["attachments"] = [
-            {"name": storable(part.name), "type": part.content_type, "url": part.url}
-            for part in event.attachments
-        ]
+        data["attachments"] = _named(event.attachments)
     if event.meta:
-        data["meta"] = {key: storable(value) for key, value in event.meta.items()}
+        data["meta"] = dict(event.meta)
     if defects:
         data["defects"] = defects
-    return Entry(
-        account=account,
-        dedupe_key=event.dedupe_key,
-        channel=channel,
-        direction=Direction.IN,
+    return _entry(
+        account,
+        channel,
+        event,
+        at,
         kind=EntryKind.MESSAGE,
-        occurred_at=occurred_at,
         address=event.sender,
         own=str(event.recipient),
         external_id=event.external_id,
         text=text,
-        data=orjson.dumps(data) if data else b"{}",
-        raw=event.raw,
-        raw_type=event.raw_type,
+        data=data,
         thread=event.thread,
     )
 
 
-def _plausible(claimed: datetime, at: datetime) -> datetime:
-    """The provider's time unless it lies in the future: nobody has written to us tomorrow."""
-    return at if claimed > at + _CLOCK_SKEW else claimed
+def _named(attachments: Sequence[Attachment]) -> list[dict[str, str]]:
+    return [{"name": part.name, "type": part.content_type, "url": part.url} for part in attachments]
 
 
-def storable(text: str) -> str:
-    """The text without what a database cannot hold (NUL, halves of surrogate pairs); the raw bytes keep them."""
-    if _UNSTORABLE.search(text):
-        text = _UNSTORABLE.sub("\ufffd", text)
-    return text[:_LONGEST_TEXT]
+def _entry(
+    account: str,
+    channel: ChannelKind,
+    event: ChannelEvent,
+    at: datetime,
+    *,
+    kind: EntryKind,
+    address: Address,
+    data: dict[str, Any],
+    direction: Direction = Direction.IN,
+    own: str = "",
+    external_id: str = "",
+    text: str = "",
+    thread: str = "",
+) -> Entry:
+    return Entry(
+        account=account,
+        dedupe_key=storable_key(event.dedupe_key),
+        channel=channel,
+        direction=direction,
+        kind=kind,
+        occurred_at=plausible(event.occurred_at, at),
+        address=storable_address(address),
+        own=storable_key(own),
+        external_id=storable_key(external_id),
+        text=text,
+        data=orjson.dumps(storable_json(data)) if data else b"{}",
+        raw=event.raw,
+        raw_type=storable_key(event.raw_type),
+        thread=storable_key(thread),
+    )
+
+
+def plausible(claimed: datetime, at: datetime) -> datetime:
+    """The provider's time unless it cannot be right: nobody has written to us tomorrow, or before there was a line."""
+    if claimed.tzinfo is None:
+        claimed = claimed.replace(tzinfo=UTC)
+    return claimed if _EARLIEST <= claimed <= at + _CLOCK_SKEW else at
+
+
+def _date_defects(claimed: datetime, at: datetime) -> list[str]:
+    defects = ["date_without_zone"] if claimed.tzinfo is None else []
+    if plausible(claimed, at) != claimed.replace(tzinfo=claimed.tzinfo or UTC):
+        defects.append(f"date_implausible:{claimed.isoformat()}")
+    return defects

@@ -17,6 +17,7 @@ from core.errors import OutcomeUnknown, ProviderUnreachable, RecipientOptedOut, 
 from core.log.entries import Entry
 from core.log.writer import LogWriter
 from core.outbox import Item, ItemState, Lane, Outcome, Settled
+from core.storable import storable, storable_key
 from core.tables import Consent
 from core.values import (
     Address,
@@ -182,9 +183,15 @@ class Sender:
             kind=EntryKind.STATUS,
             occurred_at=self._clock(),
             address=item.address,
-            external_id=external_id,
+            # The provider's own strings, as the intake would write them: its status reports name the same one.
+            external_id=storable_key(external_id),
             data=orjson.dumps(
-                {"state": state, "error": error, "provider_error": provider_error, "outbox": str(item.id)}
+                {
+                    "state": state,
+                    "error": error,
+                    "provider_error": storable(provider_error),
+                    "outbox": str(item.id),
+                }
             ),
             raw=raw,
             raw_type="application/json" if raw else "",
