@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
@@ -72,6 +73,7 @@ class Lane:
         self.position = 0
         self.woken = asyncio.Event()
         self.batch = 32
+        self.is_working = False
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     def move(self, position: int) -> None:
@@ -125,7 +127,8 @@ class ConsumerRunner:
     @property
     def lag(self) -> int:
         """How many entries of the log lie beyond the slowest lane that still has work."""
-        return max((self.head - lane.position for lane in self.lanes if lane.woken.is_set()), default=0)
+        busy = [lane for lane in self.lanes if lane.woken.is_set() or lane.is_working]
+        return max((self.head - lane.position for lane in busy), default=0)
 
     async def processed(self, shard: int, seq: int) -> None:
         """Return when the entry `seq` of that shard has been digested."""
@@ -138,6 +141,12 @@ class ConsumerRunner:
         for lane in self.lanes:
             lane.woken.set()
             await lane.reached(head)
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """No batch is under way inside the block: what it changes, none has read before."""
+        async with self._turn:
+            yield
 
     async def run(self) -> None:
         async with self._db.read() as session:
@@ -154,12 +163,14 @@ class ConsumerRunner:
         while True:
             await lane.woken.wait()
             try:
+                lane.is_working = True
                 async with self._turn:
                     started = time.perf_counter()
                     await self._step(lane)
                     spent = time.perf_counter() - started
                     if self._pressure() > _PRESSED:
                         await asyncio.sleep(spent * _RESTS)
+                lane.is_working = False
                 await asyncio.sleep(_GATHER)
             except Exception:
                 # The lane outlives whatever the database says; its entries stay where they are, in the log.

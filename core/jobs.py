@@ -19,6 +19,7 @@ _SIDE_BY_SIDE = 256
 _LEAST_CLAIM = 64  # free places before more is claimed: each claim is a transaction
 _LONGEST_SLEEP = 1.0  # seconds; a wake-up that was lost costs at most this
 _SWEEP_EVERY = timedelta(seconds=10)
+_LONGEST_FAREWELL = 5.0
 _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
 
 
@@ -33,10 +34,21 @@ class JobRunner:
         self._running: set[UUID] = set()
         self._settled: list[tuple[UUID, Outcome]] = []
         self._has_settled = asyncio.Event()
+        self._is_stopping = False
         self.finished: dict[str, int] = {}
 
     def wake(self) -> None:
         self._woken.set()
+
+    async def stop(self) -> None:
+        """Claim nothing more and let what runs end: a message cut off in the middle would have to count as unknown."""
+        self._is_stopping = True
+        try:
+            async with asyncio.timeout(_LONGEST_FAREWELL):
+                while self._running or self._settled:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("jobs cut off", extra={"running": len(self._running)})
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -53,7 +65,7 @@ class JobRunner:
     async def _claim(self) -> list[Item]:
         self._woken.clear()
         free = _SIDE_BY_SIDE - len(self._running)
-        if free < _LEAST_CLAIM:
+        if free < _LEAST_CLAIM or self._is_stopping:
             return []
         try:
             return await outbox.claim(self._db, self._clock(), free)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +45,7 @@ class Traffic(Protocol):
     is_running: bool
 
 
+_BEGINS_AGAIN = 1.0  # seconds
 _HTTP_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
 
@@ -194,25 +195,38 @@ def _consumer(
 async def running(hub: Hub) -> AsyncIterator[None]:
     """Run the hub's parts beside the block: the log last to stop, so that nothing accepted is lost."""
     writer = asyncio.create_task(hub.writer.run(), name="log writer")
-    parts: Mapping[str, asyncio.Task[None]] = {
-        name: asyncio.create_task(part, name=name)
-        for name, part in {
-            "housekeeping": hub.db.keep(),
-            "crm": hub.crm.run(),
-            "search": hub.search.run(),
-            "sealer": hub.sealer.run(),
-            "tail": hub.tail.run(),
-            "live": hub.live.run(),
-            "jobs": hub.jobs.run(),
+    parts = [
+        asyncio.create_task(_kept(name, run), name=name)
+        for name, run in {
+            "housekeeping": hub.db.keep,
+            "crm": hub.crm.run,
+            "search": hub.search.run,
+            "sealer": hub.sealer.run,
+            "tail": hub.tail.run,
+            "live": hub.live.run,
+            "jobs": hub.jobs.run,
         }.items()
-    }
+    ]
     try:
         yield
     finally:
-        for task in (*parts.values(), writer):
+        await hub.jobs.stop()
+        for task in (*parts, writer):
             task.cancel()
-        for task in (*parts.values(), writer):
+        for task in (*parts, writer):
             await _ended(task)
+
+
+async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a part again when it fails, for example because the database was away when it began."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("part failed and begins again", extra={"part": name})
+            await asyncio.sleep(_BEGINS_AGAIN)
+        else:
+            return
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
