@@ -35,6 +35,7 @@ class JobRunner:
         self._settled: list[tuple[UUID, Outcome]] = []
         self._has_settled = asyncio.Event()
         self._is_stopping = False
+        self._is_quiet = asyncio.Event()
         self.finished: dict[str, int] = {}
 
     def wake(self) -> None:
@@ -46,7 +47,8 @@ class JobRunner:
         try:
             async with asyncio.timeout(_LONGEST_FAREWELL):
                 while self._running or self._settled:
-                    await asyncio.sleep(0.02)
+                    self._is_quiet.clear()
+                    await self._is_quiet.wait()
         except TimeoutError:
             log.warning("jobs cut off", extra={"running": len(self._running)})
 
@@ -123,3 +125,4 @@ class JobRunner:
                 name = outcome.state.value if isinstance(outcome, Settled) else "retry"
                 self.finished[name] = self.finished.get(name, 0) + 1
             self._woken.set()
+            self._is_quiet.set()

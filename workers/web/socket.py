@@ -120,7 +120,8 @@ async def _take(live: LiveHub, console: Console, text: str) -> None:
 
 async def close_all(app: web.Application) -> None:
     """Say good-bye, so that consoles come back to another process at once and shutdown does not wait for them."""
+    open_sockets = app[SOCKETS]
     await asyncio.gather(
-        *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"restart") for socket in list(app[SOCKETS])),
+        *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"restart") for socket in list(open_sockets)),
         return_exceptions=True,
     )
