@@ -429,6 +429,6 @@ def phone_message(entry: Logged) -> dict[str, Any]:
         "number": entry.address.value,
         "direction": "sent" if entry.direction == Direction.IN else "received",
         "text": entry.text,
-        "at": moment(entry.recorded_at),
+        "at": moment(entry.occurred_at),
         "state": "delivered",
     }
