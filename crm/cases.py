@@ -111,7 +111,9 @@ def due_times(
     """When the first answer and the solution are due, on the queue's working calendar."""
     found = subkind_table(blueprint, kind.id)
     case = {"kind": kind.id, "severity": severity, **({found[0]: subkind} if found else {})}
-    due = next((each for each in kind.due if each.when is None or holds(each.when, {"case": case})), queue.due)
+    due = next(
+        (each for each in kind.due if each.when is None or holds(each.when, {"case": case})), queue.due
+    )
     working = blueprint.working_time(queue.calendar)
     return working.due(at, due.first_answer), working.due(at, due.solve)
 

@@ -19,14 +19,16 @@ async def take_outgoing(work: Work, entry: Logged) -> None:
     party, root = work.party(entry)
     row = work.conversation(root, entry)
     work.add_line(party.id, root.id, entry.seq)
-    work.tx.session.add(
-        Sent(
-            seq=entry.seq,
-            account=entry.account,
-            outbox_id=UUID(entry.data["outbox"]),
-            state=DeliveryState.QUEUED,
-        )
+    sent = Sent(
+        seq=entry.seq,
+        account=entry.account,
+        external_id="",
+        outbox_id=UUID(entry.data["outbox"]),
+        state=DeliveryState.QUEUED.value,
+        error="",
     )
+    work.tx.session.add(sent)
+    work.known.sent[sent.outbox_id] = sent  # its first state may stand in the same batch
     by = entry.data.get("by")
     if not by:
         return

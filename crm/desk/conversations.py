@@ -95,6 +95,8 @@ def flag(row: Conversation, name: str, value: Any) -> None:
 
 def show_case(row: Conversation, case: Case | None) -> None:
     """The case that the row names: the most severe open one."""
+    if case is None and row.case_id is not None:
+        row.due_at = None  # what was due was the case
     row.case_id = case.id if case else None
     if case is not None and case.queue:
         row.queue = case.queue

@@ -34,6 +34,7 @@ from core.values import (
     Outbound,
     Receipt,
     StatusUpdate,
+    Unreadable,
 )
 from crm.blueprint.model import Blueprint
 from crm.blueprint.publishing import Book, Published, compiled
@@ -260,6 +261,22 @@ class DeskHub:
                 raw=b"{}",
                 recipient=Address("tel", recipient) if recipient else None,
                 error=error,
+            ),
+        )
+        await self.consumer.caught_up()
+        return accepted.seq
+
+    async def unreadable(self, reason: str, sender: str | None = SHOP_PHONE) -> int:
+        """An authentic request that could not be decoded."""
+        accepted = await self.intake.accept(
+            LINE,
+            Unreadable(
+                dedupe_key=f"unreadable:{uuid4()}",
+                reason=reason,
+                occurred_at=self.clock(),
+                raw=b"\xff\xfe",
+                raw_type="application/octet-stream",
+                sender=Address("tel", sender) if sender else None,
             ),
         )
         await self.consumer.caught_up()
