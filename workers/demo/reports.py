@@ -13,6 +13,8 @@ from workers.demo.story import Step
 from workers.demo.world import Actor, World, said
 from workers.demo.writing import Pen, Stocked
 
+_SILENT_SINCE = 4  # weeks: the shops that fell silent reported then for the last time
+
 
 class Shelves:
     """What stands in each shop in a week. Weeks are counted back from the present one, which is 0."""
@@ -103,11 +105,14 @@ class Reports:
             shop
             for shop in self._world.shops
             if shop.number
-            and not (shop in self.silent and week < 4)
+            and not (shop in self.silent and week < _SILENT_SINCE)
             and not (week == 0 and shop.diligence == 3.0)
         ]
         # The diligent report more often; chance does the rest.
-        ranked = sorted(able, key=lambda shop: -(shop.diligence * 0.5 + rng.random()))
+        last_words = self.silent if week == _SILENT_SINCE else ()
+        ranked = sorted(
+            able, key=lambda shop: (shop not in last_words, -(shop.diligence * 0.5 + rng.random()))
+        )
         return ranked[: round(share * len(self._world.shops))]
 
     def weekly(self, rng: Random, shop: Actor) -> str:
