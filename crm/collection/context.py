@@ -120,4 +120,4 @@ async def _unbound(tx: Tx, blueprint: Blueprint, text: str) -> dict[str, str]:
             col(Endpoint.value).is_(None),
         )
     )
-    return {key: str(party) for key, party in rows.tuples()}
+    return {key: str(party) for key, party in rows}

@@ -169,7 +169,7 @@ async def origins(session: AsyncSession, rows: Sequence[ShopRow]) -> dict[tuple[
     )
     return {
         (seq, number): _origin(entries[seq], start, end)
-        for seq, number, start, end in spans.tuples()
+        for seq, number, start, end in spans
         if seq in entries
     }
 

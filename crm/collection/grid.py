@@ -210,7 +210,7 @@ async def _roots(session: AsyncSession, ids: Sequence[UUID]) -> set[UUID]:
         rows = await session.execute(
             select(col(Party.id), col(Party.merged_into)).where(col(Party.id).in_(climbing))
         )
-        above = dict(rows.tuples().all())
+        above = dict(rows.all())
         found |= {id for id, root in above.items() if root is None}
         climbing = {root for root in above.values() if root is not None}
     return found
@@ -225,7 +225,7 @@ async def _families(session: AsyncSession, roots: Iterable[UUID]) -> dict[UUID, 
             select(col(Party.id), col(Party.merged_into)).where(col(Party.merged_into).in_(newest))
         )
         newest = []
-        for id, into in rows.tuples():
+        for id, into in rows:
             if into is not None and id not in families:
                 families[id] = families[into]
                 newest.append(id)

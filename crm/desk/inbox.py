@@ -105,7 +105,7 @@ async def page(
                 tuple_(_due, _waits, col(Conversation.party_id))
                 > tuple_(_literal(from_micros(key[0])), _literal(from_micros(key[1])), _id(UUID(hex=key[2])))
             )
-    found = (await session.execute(query)).tuples().all()
+    found = (await session.execute(query)).all()
     rows = await _rows(session, viewer, found[:limit], at)
     following = _cursor_of(found[limit - 1][0], view) if len(found) > limit else None
     return rows, following
@@ -150,7 +150,7 @@ async def rows_of(
                 .where(col(Conversation.party_id).in_(set(party_ids)))
             )
         )
-        .tuples()
+        
         .all()
     )
     shown = await _rows(session, viewer, found, at)
@@ -186,7 +186,7 @@ async def count_table(session: AsyncSession) -> CountTable:
         ).group_by(col(Conversation.state), col(Conversation.queue), col(Conversation.assignee))
     )
     return CountTable(
-        tuple((state, queue, assignee, number) for state, queue, assignee, number in rows.tuples())
+        tuple((state, queue, assignee, number) for state, queue, assignee, number in rows)
     )
 
 

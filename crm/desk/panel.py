@@ -1,5 +1,6 @@
 """The customer panel: what is known of a party beside its timeline."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,9 +37,9 @@ async def panel(session: AsyncSession, viewer: Viewer, id: UUID, at: datetime) -
         "kind": party.kind,
         "kind_title": viewer.kind(party.kind),
         "territory": viewer.territory(party.territory) if party.territory else None,
-        "fields": _fields(viewer, party),
+        "fields": await _fields(session, viewer, party),
         "addresses": [_address(viewer, row) for row in endpoints],
-        "persons": await _persons(session, viewer, family),
+        "persons": await _persons(session, viewer, party, family),
         "consents": await _consents(session, viewer, endpoints),
         "cases": await _cases(session, viewer, family),
         "figures": await _figures(session, viewer, party, family, at),
@@ -54,26 +55,40 @@ def _kind(viewer: Viewer, party: Party) -> CustomerKind | None:
     return next((kind for kind in viewer.blueprint.customer_kinds if kind.id == party.kind), None)
 
 
-def _fields(viewer: Viewer, party: Party) -> list[dict[str, Any]]:
+async def _fields(session: AsyncSession, viewer: Viewer, party: Party) -> list[dict[str, Any]]:
     """The kind's own fields in their order; what a later blueprint removed still shows, under its id."""
     kind = _kind(viewer, party)
     known = {field.id: field for field in kind.fields} if kind else {}
+    named = await _named(session, viewer, party, known)
     order = [*known, *(id for id in party.fields if id not in known)]
     return [
         {
             "id": id,
             "title": known[id].title.text(viewer.locale) if id in known else id,
             "value": party.fields[id],
-            "display": _display(viewer, known.get(id), party.fields[id]),
+            "display": _display(viewer, known.get(id), party.fields[id], named),
         }
         for id in order
         if party.fields.get(id) not in (None, "")
     ]
 
 
-def _display(viewer: Viewer, field: FieldDef | None, value: Any) -> str:
+async def _named(
+    session: AsyncSession, viewer: Viewer, party: Party, known: Mapping[str, FieldDef]
+) -> dict[str, str]:
+    """The names of the other parties that the fields point to."""
+    pointed = [party.fields.get(id) for id, field in known.items() if field.type is FieldType.PARTY]
+    found = await parties.parties(session, [UUID(str(id)) for id in pointed if id])
+    return {str(id): inbox.name_of(viewer, other) for id, other in found.items()}
+
+
+def _display(viewer: Viewer, field: FieldDef | None, value: Any, named: Mapping[str, str]) -> str:
     if field is None:
         return str(value)
+    if field.type is FieldType.PARTY:
+        return named.get(str(value), str(value))
+    if field.type is FieldType.PRODUCT:
+        return viewer.product(str(value))
     if field.code_table and field.type in (FieldType.CHOICE, FieldType.CHOICES):
         codes = value if isinstance(value, list) else [value]
         table = viewer.blueprint.code_table(field.code_table)
@@ -99,9 +114,21 @@ def _address(viewer: Viewer, row: Endpoint) -> dict[str, Any]:
     }
 
 
-async def _persons(session: AsyncSession, viewer: Viewer, family: list[UUID]) -> list[dict[str, Any]]:
+async def _persons(
+    session: AsyncSession, viewer: Viewer, party: Party, family: list[UUID]
+) -> list[dict[str, Any]]:
+    kind = _kind(viewer, party)
+    posts = kind.contacts.posts if kind and kind.contacts else None
+    table = viewer.blueprint.code_table(posts) if posts else None
     rows = await session.execute(select(Person).where(col(Person.party_id).in_(family)))
-    return [{"name": row.name, "post": row.post or None, "display": row.name} for row in rows.scalars()]
+    return [
+        {
+            "name": row.name,
+            "post": (table.label(row.post, viewer.locale) if table and row.post else row.post) or None,
+            "display": row.name,
+        }
+        for row in rows.scalars()
+    ]
 
 
 async def _consents(session: AsyncSession, viewer: Viewer, endpoints: list[Endpoint]) -> list[dict[str, Any]]:
@@ -235,7 +262,7 @@ async def _merged_from(session: AsyncSession, viewer: Viewer, id: UUID) -> list[
     )
     return [
         {"id": str(party.id), "name": inbox.name_of(viewer, party), "act_seq": merge.act_seq}
-        for merge, party in rows.tuples()
+        for merge, party in rows
     ]
 
 

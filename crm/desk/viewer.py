@@ -82,7 +82,7 @@ class Viewer:
 
 async def people(session: AsyncSession) -> dict[UUID, str]:
     rows = await session.execute(select(col(User.id), col(User.name)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def moment(at: datetime | None) -> str | None:

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core import parties, search, users
-from core.errors import BadInput, NotFound
+from core.addresses import telephone
+from core.errors import BadInput, Conflict, NotFound
 from core.log import reader
-from core.tables import Line, Party
+from core.tables import Endpoint, Line, Party, PartyKey
 from core.text import folded
 from core.users import User
 from core.values import Address
@@ -23,6 +24,7 @@ from crm.desk import inbox, panel, timeline
 from crm.desk.inbox import View
 from crm.desk.viewer import Viewer, moment, people
 from crm.desk.vocabulary import ACTS, DELIVERY, ERRORS, INTENTS, STATUSES, WARNS
+from crm.desk.work import Changes
 from crm.tables import Case, Conversation
 from workers.assemble import Hub
 from workers.web.access import REVEAL, hub_of, may, require
@@ -31,6 +33,8 @@ from workers.web.session_api import Body, answer, locale_of, parsed, shown_user
 
 _PAGE = 50
 _LARGEST_PAGE = 200
+_MOST_PARTIES = 10
+_FEWEST_DIGITS = 4
 
 
 class ActBody(Body):
@@ -332,17 +336,33 @@ async def _search(request: web.Request) -> web.Response:
 
 
 async def _found_parties(session: AsyncSession, viewer: Viewer, query: str) -> list[dict[str, Any]]:
-    wanted = folded(query).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    rows = await session.execute(
-        select(Party)
-        .where(
-            col(Party.merged_into).is_(None),
-            col(Party.erased_at).is_(None),
-            col(Party.folded).like(f"%{wanted}%", escape="\\"),
+    """Parties by name, by a number such as a licence, or by telephone; `hint` is what else tells them apart."""
+    numbers = await _numbered(session, viewer, query)
+    rows = (
+        (
+            await session.execute(
+                select(Party)
+                .where(
+                    col(Party.merged_into).is_(None),
+                    col(Party.erased_at).is_(None),
+                    or_(
+                        col(Party.folded).contains(folded(query), autoescape=True),
+                        col(Party.id).in_(list(numbers)),
+                    ),
+                )
+                .order_by(col(Party.folded))
+                .limit(_MOST_PARTIES)
+            )
         )
-        .order_by(col(Party.folded))
-        .limit(10)
+        .scalars()
+        .all()
     )
+    keys = await session.execute(
+        select(col(PartyKey.party_id), col(PartyKey.key)).where(
+            col(PartyKey.party_id).in_([row.id for row in rows])
+        )
+    )
+    hints = {**dict(keys.all()), **numbers}
     return [
         {
             "id": str(row.id),
@@ -350,10 +370,35 @@ async def _found_parties(session: AsyncSession, viewer: Viewer, query: str) -> l
             "kind": row.kind,
             "kind_title": viewer.kind(row.kind),
             "territory": viewer.territory(row.territory) if row.territory else None,
-            "hint": None,
+            "hint": hints.get(row.id),
         }
-        for row in rows.scalars()
+        for row in rows
     ]
+
+
+async def _numbered(session: AsyncSession, viewer: Viewer, query: str) -> dict[UUID, str]:
+    """Parties behind the number in the query, and the number as this viewer may see it.
+
+    Who may not see telephone numbers finds one by all of its digits only: parts would give the rest away.
+    """
+    digits = "".join(char for char in query if char.isdigit() and char.isascii())
+    if len(digits) < _FEWEST_DIGITS:
+        return {}
+    keys = select(col(PartyKey.party_id), col(PartyKey.key)).where(col(PartyKey.key).contains(digits))
+    value = col(Endpoint.value)
+    matches = value.contains(digits) if viewer.sees_numbers else value == _dialled(query)
+    endpoints = select(Endpoint).where(col(Endpoint.scheme) == "tel", matches)
+    found = dict((await session.execute(keys.limit(_MOST_PARTIES))).all())
+    for row in (await session.execute(endpoints.limit(_MOST_PARTIES))).scalars():
+        found[row.party_id] = viewer.address(Address(row.scheme, row.value))
+    return found
+
+
+def _dialled(query: str) -> str:
+    try:
+        return telephone(query).value
+    except BadInput:
+        return query
 
 
 async def _found_lines(session: AsyncSession, viewer: Viewer, query: str, limit: int) -> list[dict[str, Any]]:
@@ -364,7 +409,7 @@ async def _found_lines(session: AsyncSession, viewer: Viewer, query: str, limit:
         .join(Party, col(Party.id) == col(Line.party_id))
         .where(col(Line.seq).in_(list(marks)))
     )
-    owners = {line.seq: party for line, party in rows.tuples()}
+    owners = {line.seq: party for line, party in rows}
     return [
         {
             "seq": entry.seq,
@@ -404,7 +449,7 @@ async def _found_cases(session: AsyncSession, viewer: Viewer, query: str) -> lis
             "name": inbox.name_of(viewer, party),
             "state": viewer.case_state(case.kind, case.state),
         }
-        for case, party in rows.tuples()
+        for case, party in rows
     ]
 
 
@@ -443,7 +488,25 @@ async def _reply(request: web.Request) -> web.Response:
         "seen_seq": body.seen_seq,
         "force": body.force,
     }
-    return await _do(request, "interaction.reply", "reply", body, detail, body.text)
+    try:
+        return await _do(request, "interaction.reply", "reply", body, detail, body.text)
+    except Conflict as error:
+        if error.code == "answered_meanwhile":
+            error.detail["lines"] = await _answers_since(request, user, id, body.seen_seq)
+        raise
+
+
+async def _answers_since(request: web.Request, user: User, id: UUID, seq: int) -> list[dict[str, Any]]:
+    """What colleagues wrote to the party after the line that the page had seen."""
+    async with hub_of(request).db.read() as session:
+        viewer = await viewer_of(request, session, user)
+        party = await parties.root(session, id)
+        lines, _ = await timeline.page(session, viewer, party.id, None, _PAGE)
+    return [
+        line
+        for line in lines
+        if line["seq"] > seq and line["direction"] == "out" and line["author"] is not None
+    ]
 
 
 async def _recipient(
@@ -517,10 +580,14 @@ async def _read(request: web.Request) -> web.Response:
     require(request, "interaction.read")
     body = await parsed(request, ReadBody)
     async with hub.db.begin(is_durable=False) as tx:
-        row = await tx.session.get(Conversation, _id(request), with_for_update=True)
-        if row is not None and row.last_seq <= body.seq and row.unread:
+        root = await parties.root(tx.session, _id(request))
+        row = await tx.session.get(Conversation, root.id, with_for_update=True)
+        is_news = row is not None and row.last_seq <= body.seq and row.unread > 0
+        if row is not None and is_news:
             row.unread = 0
             row.version += 1
+    if is_news:
+        hub.live.changed(Changes(parties={root.id}))
     return answer({})
 
 
