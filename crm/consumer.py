@@ -35,6 +35,8 @@ class CrmConsumer:
 
 
 async def _take(work: Work, entry: Logged) -> None:
+    if entry.is_erased:  # what it led to stays; who it was must not come back
+        return
     match entry.kind, entry.direction:
         case EntryKind.MESSAGE, Direction.OUT:
             await deliveries.take_outgoing(work, entry)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from core import erasure
 from core.errors import RecipientOptedOut
 from core.log.entries import Logged
 from core.tables import Delivery, Sent
@@ -93,6 +94,10 @@ def _forward(work: Work, entry: Logged, state: DeliveryState, error: str) -> Non
 async def _tell(work: Work, entry: Logged, sent: Sent, state: DeliveryState, error: str) -> None:
     """Show the new state on the line; a message that a person wrote and nobody got calls that person back."""
     if entry.address.scheme == "hub":
+        return
+    if entry.address not in work.known.endpoints:
+        # Its owner was erased meanwhile, and is not to come back as somebody unknown.
+        await erasure.empty_echo(work.tx, entry.seq, sent.seq, entry.recorded_at)
         return
     _, root = work.party(entry)
     work.changes.lines[sent.seq] = root.id
