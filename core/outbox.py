@@ -208,7 +208,7 @@ async def counts(db: Database) -> dict[str, int]:
             .where(col(OutboxItem.state).in_(states))
             .group_by(col(OutboxItem.state))
         )
-        found = dict(rows)
+        found = dict(rows.all())
     return {state.value: found.get(state.value, 0) for state in states}
 
 

@@ -143,16 +143,12 @@ async def rows_of(
 ) -> list[tuple[Conversation, dict[str, Any]]]:
     """The rows of these parties, for live frames."""
     found = (
-        (
-            await session.execute(
-                select(Conversation, Party)
-                .join(Party, col(Party.id) == col(Conversation.party_id))
-                .where(col(Conversation.party_id).in_(set(party_ids)))
-            )
+        await session.execute(
+            select(Conversation, Party)
+            .join(Party, col(Party.id) == col(Conversation.party_id))
+            .where(col(Conversation.party_id).in_(set(party_ids)))
         )
-        
-        .all()
-    )
+    ).all()
     shown = await _rows(session, viewer, found, at)
     return [(pair[0], row) for pair, row in zip(found, shown, strict=True)]
 
@@ -185,9 +181,7 @@ async def count_table(session: AsyncSession) -> CountTable:
             col(Conversation.state), col(Conversation.queue), col(Conversation.assignee), func.count()
         ).group_by(col(Conversation.state), col(Conversation.queue), col(Conversation.assignee))
     )
-    return CountTable(
-        tuple((state, queue, assignee, number) for state, queue, assignee, number in rows)
-    )
+    return CountTable(tuple((state, queue, assignee, number) for state, queue, assignee, number in rows))
 
 
 async def _rows(
