@@ -5,6 +5,7 @@ import unicodedata
 from decimal import ROUND_HALF_UP, Decimal
 
 from core.errors import BadInput
+from core.words import say
 from crm.blueprint.forms import ChoiceField, FormField, IntegerField, MoneyField, QuantityField, TextField
 from crm.blueprint.model import Blueprint
 
@@ -52,25 +53,29 @@ def number(field: FormField, value: int) -> Decimal:
     return Decimal(value)
 
 
-def parse_input(field: FormField, text: str, currency: str = "") -> int:
-    """The stored value for what a person typed. Raises BadInput, which says what to type."""
+def parse_input(field: FormField, text: str, currency: str = "", locale: str = "en") -> int:
+    """The stored value for what a person typed. Raises BadInput, which says in their language what to type."""
     # Blanks go, but not those between digits: "1 2" is two figures and not twelve.
     typed = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unicodedata.normalize("NFKC", text).strip())
     match field:
         case QuantityField():
-            value = _count(field, typed)
+            value = _count(field, typed, locale)
         case MoneyField():
-            value = _amount(field, typed, field.currency or currency)
+            value = _amount(field, typed, field.currency or currency, locale)
         case IntegerField():
-            value = _whole(field, typed)
+            value = _whole(field, typed, locale)
         case ChoiceField() | TextField():
-            raise BadInput("This field holds words; only figures can be corrected here.", field="input")
+            raise _wrong(locale, "This field holds words; only figures can be corrected here.")
     least = 0 if isinstance(field, MoneyField) else field.min
     if value < least:
-        raise BadInput(f"The figure must be at least {shown(field, least)}.", field="input")
+        raise _wrong(locale, "The figure must be at least {least}.", least=shown(field, least, locale))
     if value > _LARGEST:
-        raise BadInput("The figure is too large; check its digits.", field="input")
+        raise _wrong(locale, "The figure is too large; check its digits.")
     return value
+
+
+def _wrong(locale: str, msgid: str, **values: object) -> BadInput:
+    return BadInput(say(locale, msgid, **values), field="input")
 
 
 def _counted(field: QuantityField, value: int) -> str:
@@ -94,56 +99,65 @@ def _sizes(field: QuantityField) -> list[tuple[int, str]]:
     return sorted(words.items(), reverse=True)
 
 
-def _count(field: QuantityField, typed: str) -> int:
+def _count(field: QuantityField, typed: str, locale: str) -> int:
     if typed in field.zero_words:
         return 0
     total = Decimal(0)
-    parts = _parts(typed, _count_example(field))
+    example = _count_example(field, locale)
+    parts = _parts(typed, example, locale)
     if len(parts) > 1 and not all(word for _, word in parts):
-        raise BadInput(f"Write the unit of every number, such as {_count_example(field)}.", field="input")
+        raise _wrong(locale, "Write the unit of every number, such as {example}.", example=example)
     for amount, word in parts:
         if word in field.ambiguous_units:
             meant = field.ambiguous_units[word]
-            raise BadInput(f"{word} can mean several sizes; write {meant} or another unit.", field="input")
+            raise _wrong(
+                locale,
+                "{word} can mean several sizes; write {meant} or another unit.",
+                word=word,
+                meant=meant,
+            )
         size = field.units.get(word or field.unit)
         if size is None:
-            raise BadInput(
-                f"{word} is no unit of this field; write one of {'、'.join(field.units)}.", field="input"
+            units = "、".join(field.units)
+            raise _wrong(
+                locale, "{word} is no unit of this field; write one of {units}.", word=word, units=units
             )
         total += amount * size
     if total != total.to_integral_value():
-        raise BadInput(f"This is no whole number of {field.store_as}.", field="input")
+        raise _wrong(locale, "This is no whole number of {unit}.", unit=field.store_as)
     return int(total)
 
 
-def _count_example(field: QuantityField) -> str:
+def _count_example(field: QuantityField, locale: str) -> str:
     smaller = [word for size, word in _sizes(field) if size < field.units[field.unit]]
-    return f"3, 3{field.unit}" + (f" or 12{field.unit}5{smaller[0]}" if smaller else "")
+    if not smaller:
+        return f"3{field.unit}"
+    return say(locale, "{one} or {other}", one=f"3{field.unit}", other=f"12{field.unit}5{smaller[0]}")
 
 
-def _amount(field: MoneyField, typed: str, currency: str) -> int:
-    example = f"10.5 or 10.5{currency}/{field.unit}"
+def _amount(field: MoneyField, typed: str, currency: str, locale: str) -> int:
+    example = say(locale, "{one} or {other}", one="10.5", other=f"10.5{currency}/{field.unit}")
     plain = typed.removeprefix("¥").replace(currency, "", 1)
-    ((amount, tail), *more) = _parts(plain, example)
+    ((amount, tail), *more) = _parts(plain, example, locale)
     word = tail.removeprefix("/") or field.unit
     if more or word not in field.per:
-        raise BadInput(f"Write one amount, such as {example}.", field="input")
+        raise _wrong(locale, "Write one amount, such as {example}.", example=example)
     value = amount.scaleb(field.decimals) / field.per[word]
     if amount.as_tuple().exponent < -field.decimals:  # type: ignore[operator]  # finite, so its exponent is a number
-        raise BadInput(f"An amount has at most {field.decimals} decimals.", field="input")
+        raise _wrong(locale, "An amount has at most {number} decimals.", number=field.decimals)
     return int(value.quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def _whole(field: IntegerField, typed: str) -> int:
+def _whole(field: IntegerField, typed: str, locale: str) -> int:
     if typed in field.zero_words:
         return 0
     if not re.fullmatch(r"-?\d{1,18}", typed):
-        raise BadInput("Write a whole number, such as 3.", field="input")
+        raise _wrong(locale, "Write a whole number, such as 3.")
     return int(typed)
 
 
-def _parts(typed: str, example: str) -> list[tuple[Decimal, str]]:
+def _parts(typed: str, example: str, locale: str) -> list[tuple[Decimal, str]]:
     """Numbers and the word behind each; nothing may stand between or before them."""
     if len(typed) > 40 or not re.fullmatch(f"({_PART.pattern})+", typed, re.ASCII):
-        raise BadInput(f"Write a number, such as {example}.", field="input")
+        raise _wrong(locale, "Write a number, such as {example}.", example=example)
     return [(Decimal(found[1]), found[2]) for found in _PART.finditer(typed)]

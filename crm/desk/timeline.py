@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -165,17 +166,27 @@ def _detail(viewer: Viewer, name: str, entry: Logged) -> str:
         case "queue":
             return viewer.queue(data["queue"])
         case "snooze":
-            return str(data["until"])[:16].replace("T", " ")
+            until = datetime.fromisoformat(data["until"]).astimezone(viewer.published.timezone)
+            return f"{until:%Y-%m-%d %H:%M}"
         case "case.open":
             return f"{viewer.case_kind(data['kind'])} {entry.text}".strip()
         case "case.state":
             return viewer.case_state(data.get("kind", ""), data["state"])
         case "figure.correct" | "figure.accept" | "figure.reject":
-            return " ".join(filter(None, (viewer.product(data.get("sku", "")), entry.text)))
+            return " ".join(
+                filter(None, (viewer.product(data.get("sku", "")), _figure(viewer, data), entry.text))
+            )
         case "bind":
             return str(data.get("name", ""))
         case _:
             return entry.text
+
+
+def _figure(viewer: Viewer, data: Mapping[str, Any]) -> str:
+    """What a figure was corrected to."""
+    lines = viewer.blueprint.form(data["form"]).lines if "value" in data and data.get("form") else None
+    field = next((each for each in lines.fields if each.id == data.get("field")), None) if lines else None
+    return f"{field.title.text(viewer.locale)} {shown(field, data['value'], viewer.locale)}" if field else ""
 
 
 async def _readings(session: AsyncSession, viewer: Viewer, seqs: Sequence[int]) -> dict[int, dict[str, Any]]:

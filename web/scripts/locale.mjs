@@ -1,10 +1,13 @@
-// Compiles the gettext catalogues in locale/ to JSON for the browser, and says which words are missing.
+// Compiles the gettext catalogues in locale/ to JSON for the browser, and says which words are missing:
+// those of the pages, and those that the server says from the same catalogues.
 // `node scripts/locale.mjs` compiles; with --check it fails when a translation is missing or unused.
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const SERVER = ['core', 'crm', 'workers'].map((folder) => join(root, '..', folder));
+const QUOTED = '"([^"]*)"';
 const LOCALES = { zh_Hans: 'zh-Hans', zh_Hant: 'zh-Hant', en: 'en' };
 
 /** Entries of a .po file: {id, plural, forms}; comments and the header are dropped. */
@@ -72,18 +75,52 @@ export function usedIds(folder = join(root, 'src')) {
   return used;
 }
 
+/** Every Python source of the server, by path. */
+export function serverSources() {
+  const sources = new Map();
+  for (const folder of SERVER) {
+    if (!existsSync(folder)) continue;
+    for (const item of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      if (!item.isFile() || !item.name.endsWith('.py')) continue;
+      const path = join(item.parentPath, item.name);
+      sources.set(relative(join(root, '..'), path), readFileSync(path, 'utf8'));
+    }
+  }
+  return sources;
+}
+
+/** Message ids that the server says: literal ones, and the names in its vocabularies and column titles. */
+export function serverIds(sources = serverSources()) {
+  const used = new Map();
+  const add = (id, path) => used.has(id) || used.set(id, path);
+  for (const [path, source] of sources) {
+    for (const found of source.matchAll(new RegExp(String.raw`\b(?:say|_wrong)\(\s*(?:[\w.()]+,\s*)?${QUOTED}`, 'g'))) {
+      add(found[1], path);
+    }
+    if (!/(vocabulary|export)\.py$/.test(path)) continue;
+    for (const found of source.matchAll(new RegExp(String.raw`^\s+(?:"[\w.]+": )?"([A-Z][^"]*)",$`, 'gm'))) add(found[1], path);
+    for (const found of source.matchAll(/\(("[A-Z][^"]*"(?:, )?)+\)/g)) {
+      for (const [, id] of found[0].matchAll(/"([^"]*)"/g)) add(id, path);
+    }
+  }
+  return used;
+}
+
 export function readCatalogue(name) {
   return parsePo(readFileSync(join(root, 'locale', name, 'messages.po'), 'utf8'));
 }
 
 function main() {
   mkdirSync(join(root, 'src', 'generated'), { recursive: true });
-  const used = usedIds();
+  const pages = usedIds();
+  const used = new Map([...serverIds(), ...pages]);
   let wrong = 0;
   for (const [folder, tag] of Object.entries(LOCALES)) {
     const entries = readCatalogue(folder);
     const catalogue = compile(entries);
-    writeFileSync(join(root, 'src', 'generated', `${tag}.json`), JSON.stringify(catalogue) + '\n');
+    // The server reads its words itself; browsers load only those of the pages.
+    const shown = compile(entries.filter((entry) => pages.has(entry.id)));
+    writeFileSync(join(root, 'src', 'generated', `${tag}.json`), JSON.stringify(shown) + '\n');
     if (tag === 'en') continue;
     for (const [id, path] of used) {
       if (catalogue[id] === undefined) {

@@ -1,7 +1,7 @@
-// Every word of the pages has both Chinese forms, and the forms keep the same blanks to fill.
+// Every word of the pages and of the server has both Chinese forms, and the forms keep the same blanks to fill.
 import { describe, expect, test } from 'vitest';
 // @ts-expect-error a script for Node, without types
-import { parsePo, readCatalogue, usedIds } from '../scripts/locale.mjs';
+import { parsePo, readCatalogue, serverIds, serverSources, usedIds } from '../scripts/locale.mjs';
 
 interface Entry {
   id: string;
@@ -17,6 +17,19 @@ describe.each(['zh_Hans', 'zh_Hant'])('the catalogue %s', (folder) => {
   test('has every word the pages use', () => {
     const missing = [...(usedIds() as Map<string, string>).keys()].filter((id) => !byId.get(id)?.forms[0]);
     expect(missing).toEqual([]);
+  });
+
+  test('has every word the server says', () => {
+    const missing = [...(serverIds() as Map<string, string>).keys()].filter((id) => !byId.get(id)?.forms[0]);
+    expect(missing).toEqual([]);
+  });
+
+  test('has no word that neither the pages nor the server say', () => {
+    // A long sentence may be cut in two in the source.
+    const server = [...(serverSources() as Map<string, string>).values()].join('\n').replace(/"\s*\n\s*"/g, '');
+    const pages = usedIds() as Map<string, string>;
+    const unused = [...byId.keys()].filter((id) => !pages.has(id) && !server.includes(JSON.stringify(id)));
+    expect(unused).toEqual([]);
   });
 
   test('keeps the blanks of each sentence', () => {

@@ -4,10 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
+from core.addresses import masked
 from core.errors import Forbidden, NotSignedIn
 from core.users import ADMINISTRATOR, User
 from core.values import Address
-from core.addresses import masked
 from crm.blueprint.model import Blueprint
 from workers.assemble import Hub
 

@@ -1,6 +1,7 @@
 """The web application: routes, who asks, how errors are told, what browsers may load."""
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from aiohttp import web
 from core.errors import SwitchboardError, TooManyRequests, Unavailable
 from core.sign_in import is_csrf_valid
 from core.telemetry import request_context
+from core.words import say
 from workers.assemble import Hub
 from workers.web import collection_api, desk_api, health, pages, session_api, simulator_api, socket, webhooks
 from workers.web.access import CSRF, HUB, USER
-from workers.web.session_api import COOKIE
+from workers.web.session_api import COOKIE, locale_of
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +103,20 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/hooks/"):
             account = request.match_info.get("account", "")
             request.app[HUB].metrics.intake_refused(account, error.code)
-        response = _error(error.status, error.code, error.message, error.detail)
+        message = say(locale_of(request), error.message)
         if isinstance(error, TooManyRequests):
-            response.headers["Retry-After"] = str(max(1, int(error.retry_after.total_seconds())))
-        elif isinstance(error, Unavailable):
+            seconds = max(1, math.ceil(error.retry_after.total_seconds()))
+            response = _error(error.status, error.code, message, {**error.detail, "retry_after": seconds})
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        response = _error(error.status, error.code, message, error.detail)
+        if isinstance(error, Unavailable):
             response.headers["Retry-After"] = "2"
         return response
     except Exception:
         log.exception("request failed", extra={"path": request.path})
-        return _error(500, "internal", "Something went wrong here; it has been noted.", {})
+        said = say(locale_of(request), "Something went wrong here; it has been noted.")
+        return _error(500, "internal", said, {})
 
 
 def _error(status: int, code: str, message: str, detail: dict[str, object]) -> web.Response:
@@ -127,7 +134,8 @@ async def know_who(request: web.Request, handler: Handler) -> web.StreamResponse
     if known is not None:
         request[USER], request[CSRF] = known
         if request.method not in _SAFE and not is_csrf_valid(known[1], request.headers.get("X-CSRF", "")):
-            return _error(403, "csrf_invalid", "The page is out of date; load it again.", {})
+            said = say(locale_of(request), "The page is out of date; load it again.")
+            return _error(403, "csrf_invalid", said, {})
     elif request.method not in _SAFE and not session_api.is_same_origin(request):
         return _error(403, "origin_invalid", "This request did not come from our own pages.", {})
     return await handler(request)

@@ -230,7 +230,7 @@ async def _grid(request: web.Request) -> web.Response:
                 "suspect": totals.suspect,
                 "missing": totals.missing,
             },
-            "rows": [_row(wanted.form, row, locale) for row in page.rows],
+            "rows": [_row(published, wanted.form, row, locale) for row in page.rows],
             "next": _as_cursor(page.next),
             "head": head,
         }
@@ -275,13 +275,14 @@ def _column(published: Published, product: Product, locale: str) -> dict[str, An
     }
 
 
-def _row(form: FormDef, row: ShopRow, locale: str) -> dict[str, Any]:
+def _row(published: Published, form: FormDef, row: ShopRow, locale: str) -> dict[str, Any]:
+    territories = {each.id: each.title.text(locale) for each in published.blueprint.territories}
     fields = {field.id: field for field in (form.lines.fields if form.lines else ())}
     return {
         "party": str(row.party),
         "name": row.name,
         "licence": row.key or None,
-        "territory": row.territory or None,
+        "territory": territories.get(row.territory, row.territory) or None,
         "state": row.state,
         "received_at": moment(row.received_at),
         "late": row.is_late,
@@ -367,7 +368,7 @@ async def _decide(request: web.Request) -> web.Response:
         "field": field.id,
     }
     if body.verb is Verb.CORRECT:
-        detail["value"] = _value(published, field, body)
+        detail["value"] = _value(published, field, body, locale_of(request))
     elif body.verb is Verb.REJECT and not body.reason.strip():
         raise BadInput("Say why the figure is rejected, so that the shop can be told.", field="reason")
     async with hub.db.read() as session:
@@ -388,10 +389,10 @@ async def _decide(request: web.Request) -> web.Response:
     return answer({"seq": seq})
 
 
-def _value(published: Published, field: FormField, body: DecisionBody) -> int:
+def _value(published: Published, field: FormField, body: DecisionBody, locale: str) -> int:
     """The corrected figure: as typed, or already in the unit that the form stores."""
     if body.input is not None:
-        return parse_input(field, body.input, currency_of(published.blueprint))
+        return parse_input(field, body.input, currency_of(published.blueprint), locale)
     if body.value is None:
         raise BadInput("Type the right figure.", field="input")
     return body.value

@@ -313,11 +313,18 @@ class LiveHub:
         for line in await timeline.lines_at(session, viewer, staged.lines) if staged.lines else ():
             party = staged.lines[line["seq"]]
             lines[line["seq"]] = (party, self._queues.get(party, ""), line)
+        roots = await self._roots(session, {figure.party_id for figure in staged.figures})
         return {
             "rows": rows,
             "lines": lines,
-            "figures": [self._figure(viewer, figure) for figure in staged.figures],
+            "figures": [self._figure(viewer, figure, roots[figure.party_id]) for figure in staged.figures],
         }
+
+    async def _roots(self, session: AsyncSession, ids: set[UUID]) -> dict[UUID, UUID]:
+        """The party that stands for each of these after merges: the one that pages show."""
+        found = await parties.parties(session, ids)
+        merged = {id: party for id, party in found.items() if party.merged_into is not None}
+        return {id: (await parties.root(session, id)).id if id in merged else id for id in ids}
 
     async def _route(self, session: AsyncSession, staged: _Staged) -> dict[int, tuple[UUID, str]]:
         """The party and queue of each new line whose address is known; the others follow when the CRM has met them."""
@@ -367,11 +374,11 @@ class LiveHub:
             people=self._people,
         )
 
-    def _figure(self, viewer: Viewer, figure: Figure) -> dict[str, Any]:
+    def _figure(self, viewer: Viewer, figure: Figure, party: UUID) -> dict[str, Any]:
         lines = viewer.blueprint.form(figure.form).lines
         definition = next((each for each in lines.fields if each.id == figure.field), None) if lines else None
         return {
-            "party": str(figure.party_id),
+            "party": str(party),
             "form": figure.form,
             "period": figure.period,
             "sku": figure.sku,
