@@ -51,10 +51,15 @@ class Tx:
         """Collect a row for a statement that is executed once, before the commit, with all its rows."""
         self._rows.setdefault(statement, []).append(row)
 
-    async def finish(self) -> None:
+    async def write_collected(self) -> None:
+        """Write the collected rows now, for queries that have to see them."""
         await self.flush()
-        for statement, rows in self._rows.items():
+        collected, self._rows = self._rows, {}
+        for statement, rows in collected.items():
             await self.write(statement, rows)
+
+    async def finish(self) -> None:
+        await self.write_collected()
         await self.session.commit()
 
     def after_commit(self, act: Callable[[], None]) -> None:

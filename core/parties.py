@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -130,10 +130,10 @@ async def unmerge(tx: Tx, act_seq: int, seq: int) -> Merge:
     done = await tx.session.get(Merge, act_seq)
     if done is None or done.undone_seq is not None:
         raise Conflict("There is no such merge, or it was undone before.", act_seq=act_seq)
+    party = await tx.session.get(Party, done.party_id)
+    if party is None:
+        raise Conflict("The merged party is gone.", party=str(done.party_id))
     done.undone_seq = seq
-    await tx.write(
-        update(Party)
-        .where(col(Party.id) == done.party_id)
-        .values(merged_into=None, row_version=col(Party.row_version) + 1)
-    )
+    party.merged_into = None
+    party.row_version += 1
     return done

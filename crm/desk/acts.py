@@ -15,7 +15,7 @@ from core.text import folded
 from core.values import Address
 from crm import cases
 from crm.collection import corrections
-from crm.desk import conversations
+from crm.desk import conversations, merging
 from crm.desk.conversations import ConversationState
 from crm.desk.known import remember_parties, root_of
 from crm.desk.work import Work
@@ -187,24 +187,8 @@ async def _merge(work: Work, entry: Logged) -> None:
         raise ActRefused(error.code, error.message, **error.detail) from error
     into = root_of(work.known, work.known.parties[into_id])
     target = work.conversation(into, entry)
-    _take_over(target, row)
+    merging.take_over(target, row)
     work.changes.lines[entry.seq] = into.id
-    row.flags = {**row.flags, "merged_state": row.state}
-    row.state = ConversationState.RESOLVED.value
-
-
-def _take_over(target: Conversation, row: Conversation) -> None:
-    """What waits in the merged conversation waits in the one that stands for it."""
-    if row.state == ConversationState.OPEN:
-        target.state = ConversationState.OPEN.value
-        target.unread += row.unread
-        target.queue = target.queue or row.queue
-        moments = [each for each in (target.waiting_since, row.waiting_since) if each]
-        target.waiting_since = min(moments, default=None)
-    if row.last_seq > target.last_seq:
-        for name in ("last_seq", "last_at", "last_direction", "last_channel", "preview", "reply_account",
-                     "reply_scheme", "reply_address"):  # fmt: skip
-            setattr(target, name, getattr(row, name))
 
 
 async def _unmerge(work: Work, entry: Logged) -> None:
@@ -212,15 +196,17 @@ async def _unmerge(work: Work, entry: Logged) -> None:
         undone = await parties.unmerge(work.tx, entry.data["act_seq"], entry.seq)
     except Conflict as error:
         raise ActRefused(error.code, error.message, **error.detail) from error
-    await work.tx.flush()
-    for id in (undone.party_id, undone.into_id):
-        work.known.parties.pop(id, None)
-    work.tx.session.expire_all()
     await remember_parties(work.tx.session, work.known, [undone.party_id, undone.into_id])
+    into = root_of(work.known, work.known.parties[undone.into_id])
+    before = work.known.conversations.get(into.id)
+    is_untouched = before is not None and before.changed_seq == undone.act_seq
     await _subject(work, entry)
     own = work.conversation(work.known.parties[undone.party_id], entry)
-    own.state = own.flags.get("merged_state", ConversationState.AUTO.value)
-    conversations.flag(own, "merged_state", None)
+    target = work.conversation(into, entry)
+    merging.give_back(own, target, is_untouched=is_untouched)
+    if not is_untouched:
+        for row in (own, target):
+            await merging.show_newest_line(work.tx, row)
 
 
 async def _bind(work: Work, entry: Logged) -> None:
