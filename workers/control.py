@@ -52,8 +52,7 @@ def only_writer(data: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise Conflict(
-                f"Another Switchboard works in {data} and does not answer yet; stop it, wait for it,"
-                " or name another folder in SWITCHBOARD_DATA."
+                f"Another Switchboard works in {data}; stop it first, or name another folder in SWITCHBOARD_DATA."
             ) from error
         yield
     finally:
