@@ -162,18 +162,18 @@ class Database:
                 yield tx
             return
         gate = _Gate(self.gate)
-        async with AsyncSession(sync_session_class=_LateSession, expire_on_commit=False) as session:
-            session.sync_session.info.update(reader=self._readers.sync_engine, writer=self._relaxed)
-            gate.info = session.sync_session.info
-            tx = Tx(session, True, gate)
-            try:
+        try:
+            # The session ends, and with it the transaction, before the gate opens: another writer must not find the
+            # database locked. Whoever is cancelled while that happens opens it all the same.
+            async with AsyncSession(sync_session_class=_LateSession, expire_on_commit=False) as session:
+                session.sync_session.info.update(reader=self._readers.sync_engine, writer=self._relaxed)
+                gate.info = session.sync_session.info
+                tx = Tx(session, True, gate)
                 with session.no_autoflush:
                     yield tx
                     await tx.finish()
-            finally:
-                # Rolled back before the gate opens: another writer must not find the database locked.
-                await session.rollback()
-                gate.leave()
+        finally:
+            gate.leave()
         tx.committed()
 
     @asynccontextmanager
