@@ -16,6 +16,7 @@ from sqlmodel import col
 from core.addresses import SHARDS
 from core.clock import Clock, now
 from core.database import Database, Tx
+from core.jobs import PRESSED
 from core.log import reader
 from core.log.appenders import Prepared
 from core.log.entries import Logged
@@ -31,8 +32,7 @@ _SMALLEST_BATCH = 24
 _TARGET = (
     0.06  # seconds that one batch should take: long enough to share its queries, short enough to wait for
 )
-_PRESSED = 800.0  # entries a second from which the intake goes first
-_RESTS = 6.0  # when pressed, a consumer rests so many times as long as it worked
+_RESTS = 15.0  # when pressed, a consumer rests so many times as long as it worked
 _GATHER = 0.004  # seconds between batches of a lane, in which the next one grows
 _TRIES = 3
 
@@ -110,9 +110,8 @@ class ConsumerRunner:
         self._clock = clock
         self.consumer = consumer
         self._pressure = pressure
-        self._turn = (
-            asyncio.Lock()
-        )  # one lane at a time: what a batch has read must still hold when it writes
+        # One batch at a time: what it has read must still hold when it writes.
+        self._turn = turn or asyncio.Lock()
         self.lanes = [Lane(number) for number in range(LANES)]
         self.head = 0
         self.digested = 0
@@ -168,7 +167,7 @@ class ConsumerRunner:
                     started = time.perf_counter()
                     await self._step(lane)
                     spent = time.perf_counter() - started
-                    if self._pressure() > _PRESSED:
+                    if self._pressure() > PRESSED:
                         await asyncio.sleep(spent * _RESTS)
                 lane.is_working = False
                 await asyncio.sleep(_GATHER)

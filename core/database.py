@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from core.gate import WriteGate
 from core.log.appenders import Appender, PostgresAppender, SqliteAppender
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Tx:
 class _Gate:
     """SQLite's one write gate, entered at most once by a transaction. `session.info` tells the session's binds."""
 
-    def __init__(self, lock: asyncio.Lock | None) -> None:
+    def __init__(self, lock: WriteGate | None) -> None:
         self._lock = lock
         self.is_entered = False
         self.info: dict[Any, Any] = {}
@@ -106,7 +107,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.gate = asyncio.Lock()
+        self.gate = WriteGate()
         if self.is_sqlite:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             self._readers = _sqlite_engine(url, writes=False)

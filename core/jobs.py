@@ -17,6 +17,11 @@ Job = Callable[[Item], Awaitable[Outcome]]
 
 _SIDE_BY_SIDE = 256
 _LEAST_CLAIM = 64  # free places before more is claimed: each claim is a transaction
+PRESSED = 700.0
+"""Inbound entries a second from which everything else makes room for the intake."""
+
+_PRESSED_CLAIM = 16
+_PRESSED_PAUSE = 0.15  # seconds
 _LONGEST_SLEEP = 1.0  # seconds; a wake-up that was lost costs at most this
 _SWEEP_EVERY = timedelta(seconds=10)
 _LONGEST_FAREWELL = 5.0
@@ -26,7 +31,15 @@ _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
 class JobRunner:
     """Runs jobs until cancelled. `wake` is called after a commit that put something into the outbox."""
 
-    def __init__(self, db: Database, jobs: Mapping[str, Job], clock: Clock = now) -> None:
+    def __init__(
+        self,
+        db: Database,
+        jobs: Mapping[str, Job],
+        clock: Clock = now,
+        *,
+        pressure: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._pressure = pressure
         self._db = db
         self._jobs = jobs
         self._clock = clock
@@ -57,20 +70,23 @@ class JobRunner:
             group.create_task(self._settle_together())
             group.create_task(self._sweep())
             while True:
-                claimed = await self._claim()
+                is_pressed = self._pressure() > PRESSED
+                claimed = await self._claim(_PRESSED_CLAIM if is_pressed else _SIDE_BY_SIDE)
                 for item in claimed:
                     self._running.add(item.id)
                     group.create_task(self._work(item))
                 if not claimed:
                     await self._sleep()
+                elif is_pressed:
+                    await asyncio.sleep(_PRESSED_PAUSE)
 
-    async def _claim(self) -> list[Item]:
+    async def _claim(self, most: int) -> list[Item]:
         self._woken.clear()
         free = _SIDE_BY_SIDE - len(self._running)
         if free < _LEAST_CLAIM or self._is_stopping:
             return []
         try:
-            return await outbox.claim(self._db, self._clock(), free)
+            return await outbox.claim(self._db, self._clock(), min(free, most))
         except Exception:
             # The runner outlives a database that is away; the items stay in the outbox.
             log.exception("outbox claim failed")

@@ -83,6 +83,32 @@ _RETRY = (
     .values(state=bindparam("to_state"), due_at=bindparam("to_due"))
 )
 
+_CLAIMED_AT_ONCE = 200
+
+
+def _claiming(locked: bool) -> Any:
+    chosen = select(_table.c.id).where(
+        _table.c.id.in_(bindparam("items", expanding=True)),
+        _table.c.state == bindparam("seen"),
+        (_table.c.claimed_until.is_(None))
+        | (_table.c.claimed_until < bindparam("at", type_=_table.c.claimed_until.type))
+        | (_table.c.state == ItemState.WAITING.value),
+    )
+    if locked:
+        chosen = chosen.with_for_update(skip_locked=True)
+    return (
+        update(_table)
+        .where(_table.c.id.in_(chosen))
+        .values(
+            state=ItemState.RUNNING.value, claimed_until=bindparam("until"), attempts=_table.c.attempts + 1
+        )
+        .returning(_table.c.id)
+    )
+
+
+_CLAIM_SQLITE = _claiming(locked=False)
+_CLAIM_POSTGRES = _claiming(locked=True)
+
 _PUT = {
     "sqlite": sqlite.insert(OutboxItem).on_conflict_do_nothing(index_elements=["key"]),
     "postgresql": postgresql.insert(OutboxItem).on_conflict_do_nothing(index_elements=["key"]),
@@ -126,7 +152,7 @@ def put(
 async def claim(db: Database, at: datetime, limit: int) -> list[Item]:
     """Take the next due items for this worker, replies first; other workers do not get them."""
     due = (
-        select(col(OutboxItem.id))
+        select(OutboxItem)
         .where(col(OutboxItem.state) == ItemState.WAITING, col(OutboxItem.due_at) <= at)
         .order_by(col(OutboxItem.lane), col(OutboxItem.due_at))
         .limit(limit)
@@ -137,7 +163,7 @@ async def claim(db: Database, at: datetime, limit: int) -> list[Item]:
 async def adopt(db: Database, at: datetime, limit: int = 100) -> list[Item]:
     """Take items whose worker died with them: what they did before is not known."""
     orphaned = (
-        select(col(OutboxItem.id))
+        select(OutboxItem)
         .where(col(OutboxItem.state) == ItemState.RUNNING, col(OutboxItem.claimed_until) < at)
         .limit(limit)
     )
@@ -145,25 +171,28 @@ async def adopt(db: Database, at: datetime, limit: int = 100) -> list[Item]:
 
 
 async def _take(db: Database, chosen: Any, at: datetime, *, was_interrupted: bool) -> list[Item]:
+    """Looked for beside the writers, since most of the time there is nothing; taken only if still as it was seen."""
     async with db.read() as session:
-        # Looked for beside the writers: most of the time there is nothing, and nobody has to wait for that.
-        if (await session.execute(chosen.limit(1))).first() is None:
-            return []
+        rows = list((await session.execute(chosen)).scalars())
+    if not rows:
+        return []
+    taken: set[UUID] = set()
     async with db.begin(is_durable=False) as tx:
-        # SQLite has no such clause and needs none: it has one writer.
-        ids = list((await tx.session.execute(chosen.with_for_update(skip_locked=True))).scalars())
-        taken = await tx.session.execute(
-            update(OutboxItem)
-            .where(col(OutboxItem.id).in_(ids))
-            .values(
-                state=ItemState.RUNNING.value,
-                claimed_until=at + CLAIM,
-                attempts=col(OutboxItem.attempts) + 1,
+        connection = await tx.session.connection()
+        for some in (
+            rows[start : start + _CLAIMED_AT_ONCE] for start in range(0, len(rows), _CLAIMED_AT_ONCE)
+        ):
+            result = await connection.execute(
+                _CLAIM_SQLITE if tx.is_sqlite else _CLAIM_POSTGRES,
+                {
+                    "items": [row.id for row in some],
+                    "seen": rows[0].state,
+                    "until": at + CLAIM,
+                    "at": at,
+                },
             )
-            .returning(OutboxItem)
-        )
-        rows = sorted(taken.scalars(), key=lambda row: (row.lane, row.due_at))
-    return [_item(row, was_interrupted) for row in rows]
+            taken.update(result.scalars())
+    return [_item(row, was_interrupted) for row in rows if row.id in taken]
 
 
 def _item(row: OutboxItem, was_interrupted: bool) -> Item:
@@ -173,7 +202,7 @@ def _item(row: OutboxItem, was_interrupted: bool) -> Item:
         account=row.account,
         address=Address(row.scheme, row.address),
         payload=row.payload,
-        attempts=row.attempts,
+        attempts=row.attempts + 1,
         deadline=row.deadline,
         cause_seq=row.cause_seq,
         was_interrupted=was_interrupted,

@@ -124,7 +124,7 @@ async def _build(
         "fetch": jobs.Fetcher(db, accounts.adapter, files),
         "wake": jobs.Waker(intake),
     }
-    runner = JobRunner(db, work, clock)
+    runner = JobRunner(db, work, clock, pressure=lambda: writer.rate)
     live.on_queued(runner.wake)
     turn = (
         asyncio.Lock()

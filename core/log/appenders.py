@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from core.errors import Unavailable
+from core.gate import WriteGate
 from core.ids import uuid7
 from core.log.entries import Entry, content_digest, shard_for
 from core.moments import micros
@@ -75,7 +76,7 @@ _CONTENT = (
 class SqliteAppender:
     """Appends on a connection and a thread of its own, while it holds the write gate."""
 
-    def __init__(self, path: str, gate: asyncio.Lock) -> None:
+    def __init__(self, path: str, gate: WriteGate) -> None:
         self._gate = gate
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
@@ -89,8 +90,11 @@ class SqliteAppender:
             self._db.execute(f"PRAGMA {pragma}")
 
     async def append(self, batch: Sequence[Prepared], recorded_at: datetime) -> None:
-        async with self._gate:
+        await self._gate.acquire(is_urgent=True)
+        try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._append, batch, recorded_at)
+        finally:
+            self._gate.release()
 
     def _append(self, batch: Sequence[Prepared], recorded_at: datetime) -> None:
         try:

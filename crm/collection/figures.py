@@ -37,16 +37,16 @@ async def refresh(tx: Tx, touched: Iterable[FigureKey], seq: int) -> list[Figure
     keys = set(touched)
     if not keys:
         return []
-    await tx.flush()
     groups = {(key.party_id, key.form, key.period) for key in keys}
     rows = await tx.session.execute(
         select(Observation).where(
             tuple_(col(Observation.party_id), col(Observation.form), col(Observation.period)).in_(groups),
-            col(Observation.state).in_(("accepted", "held")),
         )
     )
     by_key: dict[FigureKey, list[Observation]] = {}
-    for row in rows.scalars():
+    # What the batch has added is not in the database yet, what it has changed is: rows are one object each.
+    added = [row for row in tx.session.new if isinstance(row, Observation)]
+    for row in [*rows.scalars(), *added]:
         by_key.setdefault(FigureKey.of(row), []).append(row)
     figures = []
     gone = []
