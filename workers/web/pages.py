@@ -11,6 +11,7 @@ DIST: Final = Path(__file__).parent.parent.parent / "web" / "dist"
 
 PAGES: Final = ("/", "/signin", "/console", "/console/{party}", "/collection", "/simulator", "/side-by-side")
 _MISSING = "The pages are not built; run `make assets` and load again.\n"
+_LONGEST_NAME: Final = 200  # a file system refuses longer ones by an error
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -24,7 +25,12 @@ def routes(folder: Path) -> list[web.RouteDef]:
     async def asset(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         path = folder / "assets" / name
-        if "/" in name or name.startswith(".") or not await asyncio.to_thread(path.is_file):
+        if (
+            len(name) > _LONGEST_NAME
+            or "/" in name
+            or name.startswith(".")
+            or not await asyncio.to_thread(path.is_file)
+        ):
             raise web.HTTPNotFound
         # FileResponse serves `name.gz` or `name.br` beside the file to those who take it.
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
