@@ -7,10 +7,24 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, not_, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Tuple,
+    and_,
+    case,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.columns import Id
 from core.tables import Party, PartyKey
 from core.text import folded
 from crm.blueprint.forms import FormDef
@@ -121,7 +135,7 @@ async def page(
         }
         query = query.where(by_state[wanted.state])
     if after is not None:
-        query = query.where(tuple_(col(Party.folded), col(Party.id)) > tuple_(*after))
+        query = query.where(tuple_(col(Party.folded), col(Party.id)) > _position(*after))
     found = (await session.execute(query.order_by(col(Party.folded), col(Party.id)).limit(limit + 1))).all()
     rows = found[:limit]
     families = await _families(session, [row.id for row in rows])
@@ -131,6 +145,10 @@ async def page(
     key = blueprint.customer_kind(wanted.form.about).key
     shops = [_shop(key, row, cells.get(row.id, {}), reports.get(row.id), expected) for row in rows]
     return Page(shops, (rows[-1].folded, rows[-1].id) if len(found) > limit else None)
+
+
+def _position(name: str, id: UUID) -> Tuple:
+    return tuple_(literal(name, Text), literal(id, Id))
 
 
 def _shops(blueprint: Blueprint, wanted: Wanted) -> Select[Any]:

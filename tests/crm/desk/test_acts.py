@@ -1,6 +1,7 @@
 """What people do at the desk, in turn with the messages."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -31,7 +32,7 @@ async def test_a_reply_waits_in_the_outbox_in_front_of_everything_else(hub: Desk
 async def test_a_second_reply_is_refused_when_a_colleague_has_answered_meanwhile(hub: DeskHub) -> None:
     shop = await hub.shop()
     asked = await hub.sms("投诉 102 受潮")
-    reply = {"to": TO_SHOP, "account": LINE, "seen_seq": asked.seq}
+    reply: dict[str, Any] = {"to": TO_SHOP, "account": LINE, "seen_seq": asked.seq}
     await hub.act("reply", party=shop, text="请问是哪一批？", by=AGENT, **reply)
     await hub.send_queued()
     seq = await hub.act("reply", party=shop, text="您好", by=CLERK, **reply)
@@ -43,7 +44,7 @@ async def test_a_second_reply_is_refused_when_a_colleague_has_answered_meanwhile
 async def test_whoever_has_seen_the_answer_or_insists_may_reply(hub: DeskHub) -> None:
     shop = await hub.shop()
     asked = await hub.sms("投诉 102 受潮")
-    reply = {"to": TO_SHOP, "account": LINE}
+    reply: dict[str, Any] = {"to": TO_SHOP, "account": LINE}
     await hub.act("reply", party=shop, text="请问是哪一批？", by=AGENT, seen_seq=asked.seq, **reply)
     await hub.send_queued()
     answered = (await hub.conversation(shop)).answered_seq
@@ -69,7 +70,7 @@ async def test_nobody_is_written_to_at_an_address_of_somebody_else(hub: DeskHub)
         ("bind", {"address": TO_SHOP, "to": str(uuid4())}),
     ],
 )
-async def test_an_act_about_nobody_is_refused(hub: DeskHub, name: str, detail: dict[str, object]) -> None:
+async def test_an_act_about_nobody_is_refused(hub: DeskHub, name: str, detail: dict[str, Any]) -> None:
     seq = await hub.act(name, party=uuid4(), text="?", **detail)
     assert await refused(hub, seq) == "not_found"
 
