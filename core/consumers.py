@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LANES = 4
 """How many lanes a consumer has; stored with its cursors, so changing it needs the consumer's rebuild."""
 
-_LARGEST_BATCH = 250
+_LARGEST_BATCH = 400
 _SMALLEST_BATCH = 24
 _TARGET = (
     0.06  # seconds that one batch should take: long enough to share its queries, short enough to wait for

@@ -46,7 +46,16 @@ async def know(tx: Tx, batch: Sequence[Logged]) -> Known:
     reporters = _reporters(batch, found)
     if reporters:
         await _remember_reports(session, found, reporters)
-    keys = [(address.scheme, address.value) for address in addresses]
+    await _remember_sent(session, found, batch)
+    writers = {entry.address for entry in batch if entry.kind == "message" and entry.direction == "in"}
+    if writers:
+        await _remember_dialogues(session, found, writers)
+    return found
+
+
+async def _remember_dialogues(session: AsyncSession, found: Known, writers: set[Address]) -> None:
+    """What the hub asked those who write, and how often it has answered them of late."""
+    keys = [(address.scheme, address.value) for address in writers]
     asked = await session.execute(
         select(PendingQuestion).where(
             tuple_(col(PendingQuestion.scheme), col(PendingQuestion.value)).in_(keys)
@@ -57,9 +66,7 @@ async def know(tx: Tx, batch: Sequence[Logged]) -> Known:
     guards = await session.execute(
         select(LoopGuard).where(tuple_(col(LoopGuard.scheme), col(LoopGuard.value)).in_(keys))
     )
-    await _remember_sent(session, found, batch)
     found.guards = {Address(guard.scheme, guard.value): guard for guard in guards.scalars()}
-    return found
 
 
 def _reporters(batch: Sequence[Logged], known: Known) -> set[UUID]:
