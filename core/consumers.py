@@ -29,9 +29,8 @@ LANES = 4
 
 _LARGEST_BATCH = 400
 _SMALLEST_BATCH = 24
-_TARGET = (
-    0.06  # seconds that one batch should take: long enough to share its queries, short enough to wait for
-)
+# Seconds that one batch should take: long enough to share its queries, short enough to wait for.
+_TARGET = 0.15
 _RESTS = 15.0  # when pressed, a consumer rests so many times as long as it worked
 _GATHER = 0.004  # seconds between batches of a lane, in which the next one grows
 _TRIES = 3
