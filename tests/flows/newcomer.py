@@ -26,7 +26,7 @@ async def come_in(browser: Browser, demo: Demo, door: str, **context: Any) -> Pa
     page = await open_page(browser, demo.url, **context)
     page.set_default_timeout(PATIENCE_MS)
     await page.goto("/")
-    await page.get_by_role("button", name=door).click()
+    await page.get_by_role("button", name=re.compile(f"^{door}")).click()
     await page.wait_for_url(lambda url: not url.endswith("/"))
     return page
 
@@ -35,7 +35,7 @@ async def come_in(browser: Browser, demo: Demo, door: str, **context: Any) -> Pa
 
 
 def thread(page: Page) -> Locator:
-    return page.get_by_role("log", name="短信")
+    return page.get_by_role("region", name="模拟手机").get_by_role("log")
 
 
 async def write(page: Page, text: str) -> None:
@@ -46,7 +46,7 @@ async def write(page: Page, text: str) -> None:
 async def send(page: Page, text: str) -> None:
     """Send from the phone in hand; returns when the phone shows it as sent."""
     await write(page, text)
-    await page.get_by_label("模拟手机").get_by_role("button", name="发送", exact=True).click()
+    await page.get_by_role("region", name="模拟手机").get_by_role("button", name="发送", exact=True).click()
     await expect(thread(page).get_by_text(text, exact=True).last).to_be_visible()
     await expect(thread(page).get_by_text("正在发送…")).to_have_count(0)
 
@@ -67,12 +67,18 @@ def lines(page: Page) -> Locator:
     return page.get_by_role("region", name="时间线").get_by_role("article")
 
 
-def row_of(page: Page, name: str) -> Locator:
-    return page.get_by_role("region", name="会话").get_by_role("link").filter(has_text=name)
+def rows(page: Page) -> Locator:
+    return page.get_by_role("region", name="会话").get_by_role("link")
+
+
+def row_of(page: Page, words: str) -> Locator:
+    """The row of the list with these words in its name or its last message."""
+    return rows(page).filter(has_text=words)
 
 
 async def look_up(page: Page, words: str, choice: str) -> None:
     """Ctrl+K, type, and open the first result that says `choice`."""
+    await expect(page.get_by_role("region", name="会话")).to_be_visible()
     await page.keyboard.press("Control+k")
     await page.get_by_role("combobox", name="搜索消息、店铺、工单").fill(words)
     await page.get_by_role("option").filter(has_text=choice).first.click()
