@@ -92,6 +92,13 @@ async def erasing(database_url: str, tmp_path: Path) -> AsyncIterator[Erasing]:
         yield erasing
 
 
+@pytest.fixture
+async def light(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Erasing]:
+    """For what does not depend on the engine."""
+    async with erasing_hub(sqlite_url, tmp_path) as erasing:
+        yield erasing
+
+
 async def _lived(erasing: Erasing) -> UUID:
     """A shop with a history: reports, a complaint, a note, a person, a photo, an opt-out, messages out."""
     hub = erasing.hub
@@ -149,15 +156,15 @@ def _pages(path: Path) -> bytes:
     return path.read_bytes() + Path(f"{path}-wal").read_bytes()
 
 
-async def test_figures_stay_with_the_party_that_has_no_name_any_more(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    figures = await erasing.hub.figures(shop)
-    observations = await erasing.hub.observations(shop)
-    await erasing.erase(shop)
+async def test_figures_stay_with_the_party_that_has_no_name_any_more(light: Erasing) -> None:
+    shop = await _lived(light)
+    figures = await light.hub.figures(shop)
+    observations = await light.hub.observations(shop)
+    await light.erase(shop)
     assert figures
-    assert await erasing.hub.figures(shop) == figures
-    assert len(await erasing.hub.rows(Observation, col(Observation.party_id) == shop)) == len(observations)
-    (party,) = await erasing.hub.rows(Party, col(Party.id) == shop)
+    assert await light.hub.figures(shop) == figures
+    assert len(await light.hub.rows(Observation, col(Observation.party_id) == shop)) == len(observations)
+    (party,) = await light.hub.rows(Party, col(Party.id) == shop)
     assert (party.name, party.kind, party.territory) == ("", "retailer", "429901")
     assert party.fields == {"market": "C", "form": "Z", "size": "2", "size_factor": 1.0}
     assert party.erased_at is not None
@@ -174,12 +181,12 @@ async def test_the_log_still_verifies(erasing: Erasing) -> None:
     assert verdict.erased == report.entries > 8
 
 
-async def test_envelopes_stay_and_contents_are_empty(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    async with erasing.hub.db.read() as session:
+async def test_envelopes_stay_and_contents_are_empty(light: Erasing) -> None:
+    shop = await _lived(light)
+    async with light.hub.db.read() as session:
         before = await reader.after(session, 0, 1_000)
-    report = await erasing.erase(shop)
-    async with erasing.hub.db.read() as session:
+    report = await light.erase(shop)
+    async with light.hub.db.read() as session:
         after = await reader.after(session, 0, 1_000)
         salts = set(
             await session.scalars(select(col(Content.salt)).where(col(Content.erased_at).is_not(None)))
@@ -205,22 +212,22 @@ async def test_search_finds_nothing_of_it(erasing: Erasing) -> None:
     assert (len(before), len(after)) == (1, 0)
 
 
-async def test_files_are_deleted(erasing: Erasing, tmp_path: Path) -> None:
-    shop = await _lived(erasing)
-    report = await erasing.erase(shop)
-    (file,) = await erasing.hub.rows(File)
+async def test_files_are_deleted(light: Erasing, tmp_path: Path) -> None:
+    shop = await _lived(light)
+    report = await light.erase(shop)
+    (file,) = await light.hub.rows(File)
     assert (file.state, file.name, file.sha256, report.files) == ("erased", "", "", 1)
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
 
 
-async def test_a_second_run_changes_nothing(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    first = await erasing.erase(shop)
-    again = await erasing.erase(shop)
+async def test_a_second_run_changes_nothing(light: Erasing) -> None:
+    shop = await _lived(light)
+    first = await light.erase(shop)
+    again = await light.erase(shop)
     assert (again.act_seq, again.entries, again.files, again.addresses) == (first.act_seq, 0, 0, 0)
-    (row,) = await erasing.hub.rows(Erasure)
+    (row,) = await light.hub.rows(Erasure)
     assert row.entries == first.entries
-    assert len(read_ledger(erasing.ledger)) == 1
+    assert len(read_ledger(light.ledger)) == 1
 
 
 async def test_a_run_that_broke_off_is_taken_up_again(erasing: Erasing) -> None:
@@ -236,10 +243,10 @@ async def test_a_run_that_broke_off_is_taken_up_again(erasing: Erasing) -> None:
     assert len(read_ledger(erasing.ledger)) == 1
 
 
-async def test_progress_reaches_its_end(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
+async def test_progress_reaches_its_end(light: Erasing) -> None:
+    shop = await _lived(light)
     told: list[tuple[int, int]] = []
-    report = await erasing.erase(shop, progress=lambda done, end: told.append((done, end)))
+    report = await light.erase(shop, progress=lambda done, end: told.append((done, end)))
     assert told[-1] == (report.entries, report.entries)
 
 
@@ -255,29 +262,29 @@ async def test_merged_parties_are_one_person(erasing: Erasing) -> None:
     assert [secret for secret in (*_SECRETS, _OTHER_PHONE) if await _places(hub, secret)] == []
 
 
-async def test_other_people_are_left_alone(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    other = await erasing.hub.shop("别家店", _OTHER_PHONE, licence="429901100099")
-    said = await erasing.hub.sms(REPORT, _OTHER_PHONE)
-    await erasing.erase(shop)
-    async with erasing.hub.db.read() as session:
+async def test_other_people_are_left_alone(light: Erasing) -> None:
+    shop = await _lived(light)
+    other = await light.hub.shop("别家店", _OTHER_PHONE, licence="429901100099")
+    said = await light.hub.sms(REPORT, _OTHER_PHONE)
+    await light.erase(shop)
+    async with light.hub.db.read() as session:
         (entry,) = await reader.at(session, [said.seq])
-    (party,) = await erasing.hub.rows(Party, col(Party.id) == other)
-    (submission,) = await erasing.hub.submissions(other)
+    (party,) = await light.hub.rows(Party, col(Party.id) == other)
+    (submission,) = await light.hub.submissions(other)
     assert (entry.text, entry.is_erased, party.name, party.erased_at) == (REPORT, False, "别家店", None)
     assert submission.normal
-    assert len(await erasing.hub.rows(PartyKey)) == 1
+    assert len(await light.hub.rows(PartyKey)) == 1
 
 
-async def test_who_writes_again_is_somebody_unknown(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    await erasing.erase(shop)
-    await erasing.hub.sms("你好")
-    stranger = await erasing.hub.owner(SHOP_PHONE)
-    (party,) = await erasing.hub.rows(Party, col(Party.id) == stranger)
+async def test_who_writes_again_is_somebody_unknown(light: Erasing) -> None:
+    shop = await _lived(light)
+    await light.erase(shop)
+    await light.hub.sms("你好")
+    stranger = await light.hub.owner(SHOP_PHONE)
+    (party,) = await light.hub.rows(Party, col(Party.id) == stranger)
     assert (stranger != shop, party.kind, party.erased_at) == (True, "unknown", None)
-    assert (await erasing.erase(shop)).entries == 0
-    assert await erasing.hub.owner(SHOP_PHONE) == stranger
+    assert (await light.erase(shop)).entries == 0
+    assert await light.hub.owner(SHOP_PHONE) == stranger
 
 
 async def test_what_waits_to_leave_is_cancelled(erasing: Erasing) -> None:
@@ -291,8 +298,8 @@ async def test_what_waits_to_leave_is_cancelled(erasing: Erasing) -> None:
     assert hub.provider.sent == []
 
 
-async def test_what_is_just_leaving_is_waited_for(erasing: Erasing) -> None:
-    hub = erasing.hub
+async def test_what_is_just_leaving_is_waited_for(light: Erasing) -> None:
+    hub = light.hub
     shop = await hub.shop(_NAME)
     await hub.sms(REPORT)
     async with hub.db.begin() as tx:
@@ -300,9 +307,9 @@ async def test_what_is_just_leaving_is_waited_for(erasing: Erasing) -> None:
             update(OutboxItem).values(state="running", claimed_until=hub.clock() + timedelta(seconds=60))
         )
     with pytest.raises(Conflict, match="in a minute"):
-        await erasing.erase(shop)
+        await light.erase(shop)
     hub.clock.forward(timedelta(seconds=61))
-    await erasing.erase(shop)
+    await light.erase(shop)
     (item,) = await hub.rows(OutboxItem)
     assert (item.state, item.payload) == ("unknown", {})
 
@@ -316,28 +323,28 @@ async def test_a_late_delivery_report_does_not_bring_the_person_back(erasing: Er
     assert await _places(erasing.hub, SHOP_PHONE) == []
 
 
-async def test_a_refusal_of_marketing_outlives_the_person(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    await erasing.erase(shop)
-    async with erasing.hub.db.read() as session:
-        assert await opted_out_before(session, erasing.key, _SHOP) == {"marketing"}
-        assert await opted_out_before(session, erasing.key, Address("tel", _OTHER_PHONE)) == frozenset()
+async def test_a_refusal_of_marketing_outlives_the_person(light: Erasing) -> None:
+    shop = await _lived(light)
+    await light.erase(shop)
+    async with light.hub.db.read() as session:
+        assert await opted_out_before(session, light.key, _SHOP) == {"marketing"}
+        assert await opted_out_before(session, light.key, Address("tel", _OTHER_PHONE)) == frozenset()
         assert await opted_out_before(session, HubKey(b"another"), _SHOP) == frozenset()
-    assert {row.scheme for row in await erasing.hub.rows(Consent)} == {"erased"}
+    assert {row.scheme for row in await light.hub.rows(Consent)} == {"erased"}
 
 
-async def test_the_hooks_hear_of_every_entry_and_then_of_the_person(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    report = await erasing.erase(shop)
-    assert sum(len(told.seqs) for told in erasing.erased) == report.entries
-    assert (erasing.erased[-1].parties, erasing.erased[-1].addresses) == ((shop,), (_SHOP,))
+async def test_the_hooks_hear_of_every_entry_and_then_of_the_person(light: Erasing) -> None:
+    shop = await _lived(light)
+    report = await light.erase(shop)
+    assert sum(len(told.seqs) for told in light.erased) == report.entries
+    assert (light.erased[-1].parties, light.erased[-1].addresses) == ((shop,), (_SHOP,))
 
 
-async def test_readings_keep_their_figures_and_no_words(erasing: Erasing) -> None:
-    hub = erasing.hub
+async def test_readings_keep_their_figures_and_no_words(light: Erasing) -> None:
+    hub = light.hub
     shop = await hub.shop(_NAME)
     said = await hub.sms("KC 101 3;王小明 2")
-    await erasing.erase(shop)
+    await light.erase(shop)
     row = await hub.reading(said.seq)
     (submission,) = await hub.rows(Submission)
     assert [error["token"] for error in row.document["errors"]] == [""]
@@ -345,17 +352,17 @@ async def test_readings_keep_their_figures_and_no_words(erasing: Erasing) -> Non
     assert submission.normal == ""
 
 
-async def test_the_conversation_says_nothing_and_answers_nobody(erasing: Erasing) -> None:
-    shop = await _lived(erasing)
-    await erasing.erase(shop)
-    (row,) = await erasing.hub.rows(Conversation)
+async def test_the_conversation_says_nothing_and_answers_nobody(light: Erasing) -> None:
+    shop = await _lived(light)
+    await light.erase(shop)
+    (row,) = await light.hub.rows(Conversation)
     assert (row.party_id, row.preview, row.reply_scheme, row.reply_address) == (shop, "", "", "")
 
 
-async def test_a_party_that_is_not_there_cannot_be_erased(erasing: Erasing) -> None:
+async def test_a_party_that_is_not_there_cannot_be_erased(light: Erasing) -> None:
     with pytest.raises(NotFound):
-        await erasing.erase(uuid4())
-    async with erasing.hub.db.read() as session:
+        await light.erase(uuid4())
+    async with light.hub.db.read() as session:
         assert await reader.head(session) == 0
 
 
@@ -373,12 +380,12 @@ async def test_nothing_is_emptied_while_a_consumer_is_behind(
 # The ledger and a restore.
 
 
-async def test_the_ledger_names_nobody(erasing: Erasing) -> None:
-    await erasing.erase(await _lived(erasing))
-    written = erasing.ledger.read_text()
+async def test_the_ledger_names_nobody(light: Erasing) -> None:
+    await light.erase(await _lived(light))
+    written = light.ledger.read_text()
     assert [secret for secret in _SECRETS if secret in written] == []
-    (entry,) = read_ledger(erasing.ledger)
-    assert entry.addresses == (address_digest(erasing.key, _SHOP),)
+    (entry,) = read_ledger(light.ledger)
+    assert entry.addresses == (address_digest(light.key, _SHOP),)
     assert entry.opt_outs == ((entry.addresses[0], "marketing"),)
 
 
@@ -398,19 +405,17 @@ async def test_after_a_restore_the_ledger_is_applied_again(erasing: Erasing) -> 
     assert await erasing.forgetter.reapply([entry]) == []
 
 
-async def test_a_restored_party_is_found_by_its_id_too(erasing: Erasing) -> None:
-    shop = await erasing.hub.shop(_NAME, phone=None)
-    entry = LedgerEntry(party=shop, addresses=(), at=erasing.hub.clock())
-    assert [report.party for report in await erasing.forgetter.reapply([entry])] == [shop]
+async def test_a_restored_party_is_found_by_its_id_too(light: Erasing) -> None:
+    shop = await light.hub.shop(_NAME, phone=None)
+    entry = LedgerEntry(party=shop, addresses=(), at=light.hub.clock())
+    assert [report.party for report in await light.forgetter.reapply([entry])] == [shop]
 
 
-async def test_who_wrote_again_after_the_erasure_is_not_erased_by_the_ledger(erasing: Erasing) -> None:
-    entry = LedgerEntry(
-        party=uuid4(), addresses=(address_digest(erasing.key, _SHOP),), at=erasing.hub.clock()
-    )
-    erasing.hub.clock.forward(timedelta(days=1))
-    await erasing.hub.sms("你好")
-    assert await erasing.forgetter.reapply([entry]) == []
+async def test_who_wrote_again_after_the_erasure_is_not_erased_by_the_ledger(light: Erasing) -> None:
+    entry = LedgerEntry(party=uuid4(), addresses=(address_digest(light.key, _SHOP),), at=light.hub.clock())
+    light.hub.clock.forward(timedelta(days=1))
+    await light.hub.sms("你好")
+    assert await light.forgetter.reapply([entry]) == []
 
 
 def test_a_line_that_a_crash_cut_off_is_no_entry_and_spoils_none(tmp_path: Path) -> None:
