@@ -39,8 +39,8 @@ test: $(DEV) $(ASSETS) ## Run the tests on SQLite and PostgreSQL; T= picks some,
 	$(if $(T),,$(if $(ASSETS),cd web && ../scripts/node npm run --silent --if-present test))
 	$(VENV)/bin/python -m pytest -n $(N) $(if $(COVERED),--cov --cov-report=term:skip-covered) $(T)
 .PHONY: bench
-bench: $(DEV) ## Measure speed (not part of the tests)
-	$(VENV)/bin/python -m pytest -m bench -s tests/bench $(T)
+bench: $(DEV) ## Measure speed and write docs/benchmarks.md; BENCH_SECONDS=10 is quicker
+	$(VENV)/bin/python -m tests.bench
 .PHONY: lint
 lint: $(DEV) $(if $(wildcard web/package.json),$(NODE_MODULES)) ## Check style, types and who imports whom
 	$(VENV)/bin/ruff check

@@ -1,0 +1,85 @@
+"""Limit L: the log's own group commit of the same entries, without HTTP, signatures or consumers."""
+
+import asyncio
+import sys
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import uvloop
+
+from core.clock import now
+from core.database import Database
+from core.intake import entry_of
+from core.log.entries import Entry
+from core.log.writer import LogWriter
+from core.values import Address, ChannelKind, Inbound
+from tests.bench.messages import ACCOUNT, phone, text
+from tests.bench.processes import serve_commands
+from tests.bench.senders import percentile
+from tests.bench.world import settings_of
+from tests.support.fake_twilio import NUMBER, message_fields, signed_webhook
+
+_SHOPS = 300
+
+
+def entries(count: int) -> list[Entry]:
+    rng = Random(7)
+    shops = cycle(range(_SHOPS))
+    made = []
+    for _ in range(count):
+        sid, words, number = f"SM{uuid4().hex}", text(rng), phone(next(shops))
+        body, _ = signed_webhook("https://hub.example", message_fields(sid, words, number))
+        event = Inbound(
+            external_id=sid,
+            dedupe_key=f"in:{sid}",
+            sender=Address("tel", number),
+            recipient=Address("tel", NUMBER),
+            occurred_at=now(),
+            text=words,
+            raw=body,
+        )
+        made.append(entry_of(ACCOUNT, ChannelKind.SMS, event, now()))
+    return made
+
+
+async def measure(folder: Path, *, senders: int, seconds: float, count: int) -> dict[str, Any]:
+    db = Database(settings_of(folder).database_url)
+    writer = LogWriter(await db.appender(), lambda: 1)
+    ready = iter(await asyncio.to_thread(entries, count))
+    taken: list[float] = []
+    housekeeping = [asyncio.create_task(writer.run()), asyncio.create_task(db.keep())]
+    start = perf_counter()
+    end = start + seconds
+
+    async def send() -> None:
+        while (began := perf_counter()) < end:
+            await writer.write(next(ready))
+            taken.append(perf_counter() - began)
+
+    await asyncio.gather(*(send() for _ in range(senders)))
+    spent = perf_counter() - start
+    for task in housekeeping:
+        task.cancel()
+    await asyncio.gather(*housekeeping, return_exceptions=True)
+    await db.close()
+    return {
+        "rate": len(taken) / spent,
+        "p50_ms": percentile(taken, 0.5) * 1000,
+        "p99_ms": percentile(taken, 0.99) * 1000,
+    }
+
+
+async def main(folder: Path) -> None:
+    async def take(asked: dict[str, Any]) -> dict[str, Any]:
+        asked.pop("do")
+        return await measure(folder, **asked)
+
+    await serve_commands({}, take)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(Path(sys.argv[1])))
