@@ -104,7 +104,8 @@ class MoneyField(FieldBase):
 
     @property
     def store_per(self) -> str:
-        return min(self.per, key=lambda name: self.per[name])
+        # Of several words for the smallest unit the field's own: the stored blueprint keeps no order of words.
+        return min(self.per, key=lambda name: (self.per[name], name != self.unit, name))
 
 
 class Option(Entry):

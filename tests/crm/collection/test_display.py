@@ -8,11 +8,11 @@ import pytest
 from core.errors import BadInput
 from crm.blueprint.forms import FormField, IntegerField
 from crm.collection.display import currency_of, number, parse_input, shown, unit
-from tests.support.hub import BEVERAGE, TOBACCO, blueprint_of
+from tests.support.hub import BEVERAGE, TOBACCO, published_of
 
 
 def field(folder: Path, key: str) -> FormField:
-    blueprint = blueprint_of(folder)
+    blueprint = published_of(folder).blueprint
     lines = blueprint.form(blueprint.messages.default_form).lines
     assert lines is not None
     return lines.field(key)
@@ -43,7 +43,7 @@ def test_a_stored_value_is_shown_as_the_trade_says_it(
 
 
 def test_units_are_said_beside_the_figures() -> None:
-    currency = currency_of(blueprint_of(TOBACCO))
+    currency = currency_of(published_of(TOBACCO).blueprint)
     assert currency == "元"
     assert unit(field(TOBACCO, "stock")) == "条"
     assert unit(field(TOBACCO, "price"), currency) == "元/盒"
