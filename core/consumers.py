@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
@@ -110,7 +110,7 @@ class ConsumerRunner:
         self.consumer = consumer
         self._pressure = pressure
         # One batch at a time: what it has read must still hold when it writes.
-        self._turn = turn or asyncio.Lock()
+        self.turn = turn or asyncio.Lock()
         self.lanes = [Lane(number) for number in range(LANES)]
         self.head = 0
         self.digested = 0
@@ -143,7 +143,7 @@ class ConsumerRunner:
     @asynccontextmanager
     async def resting(self) -> AsyncIterator[None]:
         """No batch is under way inside the block: what it changes, none has read before."""
-        async with self._turn:
+        async with self.turn:
             yield
 
     async def run(self) -> None:
@@ -162,7 +162,7 @@ class ConsumerRunner:
             await lane.woken.wait()
             try:
                 lane.is_working = True
-                async with self._turn:
+                async with self.turn:
                     started = time.perf_counter()
                     await self._step(lane)
                     spent = time.perf_counter() - started
@@ -260,3 +260,12 @@ class ConsumerRunner:
                 index_elements=["consumer", "lane"], set_={"seq": insert.excluded.seq}
             )
         )
+
+
+@asynccontextmanager
+async def all_resting(runners: Iterable[ConsumerRunner]) -> AsyncIterator[None]:
+    """No batch of any of these is under way inside the block. They may share their turn, which is held once only."""
+    async with AsyncExitStack() as stack:
+        for turn in {id(runner.turn): runner.turn for runner in runners}.values():
+            await stack.enter_async_context(turn)
+        yield

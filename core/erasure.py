@@ -21,7 +21,7 @@ from sqlmodel import col
 from core import files, parties, search
 from core.addresses import shard_of
 from core.clock import Clock, now
-from core.consumers import ConsumerRunner
+from core.consumers import ConsumerRunner, all_resting
 from core.database import Database, Tx
 from core.errors import Conflict, Unavailable
 from core.files import FileStore
@@ -378,8 +378,7 @@ class Forgetter:
         at = self._clock()
         async with AsyncExitStack() as stack:
             # A batch that is under way has read the person and would write a line of it after us.
-            for consumer in self._consumers:
-                await stack.enter_async_context(consumer.resting())
+            await stack.enter_async_context(all_resting(self._consumers))
             tx = await stack.enter_async_context(self._db.begin())
             await _overwrite_freed(tx)
             session = tx.session

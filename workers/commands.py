@@ -1,18 +1,24 @@
 """Commands that change the hub: run in the process that owns the data, asked for on the command line."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.addresses import masked
+from core.addresses import masked, parse
+from core.erasure import Forgetter, read_ledger
 from core.errors import BadInput, ConfigInvalid, Conflict, NotFound
 from core.intake import NOBODY
+from core.keys import HubKey
+from core.tables import Endpoint
 from core.users import ADMINISTRATOR, User, all_users, by_login
 from crm.blueprint.difference import Weight, difference
 from crm.blueprint.publishing import publish, roll_back
 from crm.blueprint.store import load
+from crm.erasure import crm_eraser
 from workers.assemble import Hub
 
 
@@ -65,7 +71,7 @@ class BlueprintRollback(Args):
 
 class Erase(Args):
     target: str
-    by: str = ""
+    reason: str = ""
 
 
 async def run(hub: Hub, command: str, args: Mapping[str, Any]) -> Any:
@@ -229,13 +235,44 @@ async def _published(hub: Hub, version: int, author: str) -> dict[str, Any]:
 
 
 async def _erase(hub: Hub, args: Erase) -> dict[str, Any]:
-    raise NotFound("There is no such person.", target=masked_target(args.target), key=uuid4().hex)
+    party = await _party_named(hub, args.target)
+    return asdict(await forgetter(hub).erase_person(party, by="", reason=args.reason))
 
 
-def masked_target(target: str) -> str:
-    from core.addresses import parse
+async def _reapply(hub: Hub, args: Args) -> dict[str, Any]:
+    """After a restore: whom the ledger names is erased again."""
+    reports = await forgetter(hub).reapply(read_ledger(ledger_of(hub)))
+    return {"persons": len(reports), "entries": sum(report.entries for report in reports)}
 
-    return masked(parse(target))
+
+def forgetter(hub: Hub) -> Forgetter:
+    return Forgetter(
+        hub.db,
+        hub.intake,
+        HubKey.of(hub.secrets),
+        hub.files,
+        erasers=(crm_eraser(hub.book),),
+        consumers=hub.consumers,
+        ledger=ledger_of(hub),
+        clock=hub.clock,
+    )
+
+
+def ledger_of(hub: Hub) -> Path:
+    return hub.settings.data / "erasures.jsonl"
+
+
+async def _party_named(hub: Hub, target: str) -> UUID:
+    """The party with this id, or whoever has this address now."""
+    try:
+        return UUID(target)
+    except ValueError:
+        address = parse(target, hub.settings.region)
+    async with hub.db.read() as session:
+        endpoint = await session.get(Endpoint, (address.scheme, address.value))
+    if endpoint is None:
+        raise NotFound(f"Nobody is known under {masked(address)}; look for the party in the console.")
+    return endpoint.party_id
 
 
 COMMANDS: Mapping[str, tuple[type[Args], Callable[[Hub, Any], Awaitable[Any]]]] = {
@@ -246,4 +283,9 @@ COMMANDS: Mapping[str, tuple[type[Args], Callable[[Hub, Any], Awaitable[Any]]]] 
     "accounts.test": (AccountChange, _test_account),
     "blueprint.publish": (BlueprintPublish, _publish),
     "blueprint.rollback": (BlueprintRollback, _roll_back),
+    "erase": (Erase, _erase),
+    "erase.reapply": (Args, _reapply),
 }
+
+DIGESTING = frozenset({"erase", "erase.reapply"})
+"""Commands that need the consumers at work: what those digest later they would bring back."""

@@ -30,12 +30,16 @@ async def _here(settings: Settings, command: str, args: dict[str, Any]) -> Any:
     is_sqlite = settings.database_url.startswith("sqlite")
     with only_writer(settings.data) if is_sqlite else nullcontext():
         async with assemble(settings) as hub:
-            writer = asyncio.create_task(hub.writer.run())
+            parts = [hub.writer.run()]
+            if command in commands.DIGESTING:
+                parts = [*(runner.run() for runner in hub.consumers), *parts]
+            tasks = [asyncio.create_task(part) for part in parts]
             try:
                 return await commands.run(hub, command, args)
             finally:
-                writer.cancel()
-                await asyncio.gather(writer, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

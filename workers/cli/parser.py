@@ -200,9 +200,12 @@ def _log(commands: _Commands) -> None:
         "erasing:erase",
         "Erase a person: text, addresses and files go, figures and the chain stay",
         "switchboard erase +8613900000042",
-        "switchboard erase 0192f3c4-… --yes",
+        "switchboard erase 0192f3c4-… --yes --reason 'asked for it by mail'",
+        "switchboard erase --reapply      # after a restore: whom the ledger names is erased again",
     )
-    erase.add_argument("target", metavar="PARTY|ADDRESS")
+    erase.add_argument("target", metavar="PARTY|ADDRESS", nargs="?")
+    erase.add_argument("--reason", default="", help="why; it is kept, so let it name nobody")
+    erase.add_argument("--reapply", action="store_true", help="erase again whom erasures.jsonl names")
     erase.add_argument("--yes", action="store_true", help="do not ask")
     log = commands.group("log", "The interaction log")
     tail = log.add(
