@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Tuple, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -93,7 +93,7 @@ async def page(
     )
     if queue:
         query = query.where(col(Conversation.queue) == queue)
-    key = _cursor(after) if after else None
+    key = _cursor(after, view) if after else None
     if _newest_first(view):
         query = query.order_by(col(Conversation.last_seq).desc())
         if key:
@@ -101,22 +101,15 @@ async def page(
     else:
         query = query.order_by(_due, _waits, col(Conversation.party_id))
         if key:
-            query = query.where(
-                tuple_(_due, _waits, col(Conversation.party_id))
-                > tuple_(_literal(from_micros(key[0])), _literal(from_micros(key[1])), _id(UUID(hex=key[2])))
-            )
+            query = query.where(tuple_(_due, _waits, col(Conversation.party_id)) > _position(*key))
     found = (await session.execute(query)).all()
     rows = await _rows(session, viewer, found[:limit], at)
     following = _cursor_of(found[limit - 1][0], view) if len(found) > limit else None
     return rows, following
 
 
-def _literal(value: datetime) -> ColumnElement[datetime]:
-    return literal(value, type_=Instant())
-
-
-def _id(value: UUID) -> ColumnElement[UUID]:
-    return literal(value, type_=Id())
+def _position(due: datetime, waits: datetime, party: UUID) -> Tuple:
+    return tuple_(literal(due, Instant()), literal(waits, Instant()), literal(party, Id()))
 
 
 def _cursor_of(row: Conversation, view: View) -> str:
@@ -128,14 +121,17 @@ def _cursor_of(row: Conversation, view: View) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
-def _cursor(text: str) -> list[Any]:
+def _cursor(text: str, view: View) -> list[Any]:
+    """The key that `_cursor_of` wrote for a view that is ordered alike."""
     try:
         key = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError) as error:
+        if _newest_first(view):
+            (seq,) = key
+            return [int(seq)]
+        due, waits, party = key
+        return [from_micros(int(due)), from_micros(int(waits)), UUID(hex=party)]
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput("The cursor is not one of ours; ask for the first page.") from error
-    if not isinstance(key, list) or not key or not isinstance(key[0], int):
-        raise BadInput("The cursor is not one of ours; ask for the first page.")
-    return key
 
 
 async def rows_of(
@@ -176,10 +172,11 @@ class CountTable:
 
 
 async def count_table(session: AsyncSession) -> CountTable:
+    merged = select(col(Party.id)).where(col(Party.merged_into).is_not(None))
     rows = await session.execute(
-        select(
-            col(Conversation.state), col(Conversation.queue), col(Conversation.assignee), func.count()
-        ).group_by(col(Conversation.state), col(Conversation.queue), col(Conversation.assignee))
+        select(col(Conversation.state), col(Conversation.queue), col(Conversation.assignee), func.count())
+        .where(col(Conversation.party_id).not_in(merged))
+        .group_by(col(Conversation.state), col(Conversation.queue), col(Conversation.assignee))
     )
     return CountTable(tuple((state, queue, assignee, number) for state, queue, assignee, number in rows))
 

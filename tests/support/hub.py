@@ -19,7 +19,7 @@ from core.addresses import shard_of
 from core.clock import Clock
 from core.consumers import Consumer, ConsumerRunner
 from core.database import Database
-from core.errors import SendError
+from core.errors import RecipientInvalid, SendError
 from core.intake import Intake
 from core.log.writer import LogWriter
 from core.outbox import Item
@@ -94,6 +94,9 @@ class Provider:
 
     sent: list[Outbound] = field(default_factory=list)
     error: SendError | None = None
+
+    def fail(self) -> None:
+        self.error = RecipientInvalid("There is no such number.")
 
     async def send(self, out: Outbound) -> Receipt:
         if self.error is not None:

@@ -82,7 +82,7 @@ async def test_a_csv_file_has_one_line_a_shop_and_the_units_in_its_header(hub: D
             "2026-11-18 12:00:00",
             "",
             "12.5",
-            "10.5",
+            "10.50",
             "158",
             "",
         ],
