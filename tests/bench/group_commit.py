@@ -46,39 +46,48 @@ def entries(count: int) -> list[Entry]:
     return made
 
 
-async def measure(folder: Path, *, senders: int, seconds: float, count: int) -> dict[str, Any]:
-    db = Database(settings_of(folder).database_url)
-    writer = LogWriter(await db.appender(), lambda: 1)
-    ready = iter(await asyncio.to_thread(entries, count))
-    taken: list[float] = []
-    housekeeping = [asyncio.create_task(writer.run()), asyncio.create_task(db.keep())]
-    start = perf_counter()
-    end = start + seconds
+class GroupCommit:
+    """Answers the commands `make` and `measure`: what is written is made before the clock runs."""
 
-    async def send() -> None:
-        while (began := perf_counter()) < end:
-            await writer.write(next(ready))
-            taken.append(perf_counter() - began)
+    def __init__(self, folder: Path) -> None:
+        self._url = settings_of(folder).database_url
+        self._made: list[Entry] = []
 
-    await asyncio.gather(*(send() for _ in range(senders)))
-    spent = perf_counter() - start
-    for task in housekeeping:
-        task.cancel()
-    await asyncio.gather(*housekeeping, return_exceptions=True)
-    await db.close()
-    return {
-        "rate": len(taken) / spent,
-        "p50_ms": percentile(taken, 0.5) * 1000,
-        "p99_ms": percentile(taken, 0.99) * 1000,
-    }
+    async def command(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["do"] == "make":
+            self._made = entries(asked["count"])
+            return {"made": len(self._made)}
+        return await self._measure(asked["senders"], asked["seconds"])
+
+    async def _measure(self, senders: int, seconds: float) -> dict[str, Any]:
+        db = Database(self._url)
+        writer = LogWriter(await db.appender(), lambda: 1)
+        ready = iter(self._made)
+        taken: list[float] = []
+        housekeeping = [asyncio.create_task(writer.run()), asyncio.create_task(db.keep())]
+        start = perf_counter()
+        end = start + seconds
+
+        async def send() -> None:
+            while (began := perf_counter()) < end:
+                await writer.write(next(ready))
+                taken.append(perf_counter() - began)
+
+        await asyncio.gather(*(send() for _ in range(senders)))
+        spent = perf_counter() - start
+        for task in housekeeping:
+            task.cancel()
+        await asyncio.gather(*housekeeping, return_exceptions=True)
+        await db.close()
+        return {
+            "rate": len(taken) / spent,
+            "p50_ms": percentile(taken, 0.5) * 1000,
+            "p99_ms": percentile(taken, 0.99) * 1000,
+        }
 
 
 async def main(folder: Path) -> None:
-    async def take(asked: dict[str, Any]) -> dict[str, Any]:
-        asked.pop("do")
-        return await measure(folder, **asked)
-
-    await serve_commands({}, take)
+    await serve_commands({}, GroupCommit(folder).command)
 
 
 if __name__ == "__main__":

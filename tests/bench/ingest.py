@@ -121,8 +121,9 @@ def _group_commit(folder: Path, senders: int, seconds: float) -> dict[str, Any]:
         copied(folder / "world", folder / "commit") as data,
         Process("tests.bench.group_commit", str(data)) as bare,
     ):
-        length = min(seconds, 20)
-        return bare.ask("measure", within=300, senders=senders, seconds=length, count=int(25_000 * length))
+        length = min(seconds, 10)
+        bare.ask("make", within=300, count=int(20_000 * length))
+        return bare.ask("measure", within=60, senders=senders, seconds=length)
 
 
 def _section(raw: dict[str, Any], seconds: float, load_before: float) -> Section:
