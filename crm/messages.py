@@ -56,10 +56,12 @@ async def take_message(work: Work, entry: Logged) -> None:
 
 
 def _is_said_to_a_person(row: Conversation, reading: Reading, entry: Logged) -> bool:
-    """Free words, or a yes to nothing held, soon after a person wrote: not for the hub to answer."""
+    """Free words about an open case or soon after a person wrote, or a yes to nothing held: a person answers those."""
+    said_nothing_formal = reading.intent is Intent.UNKNOWN
+    if said_nothing_formal and row.case_id is not None and row.state == conversations.ConversationState.OPEN:
+        return True
     if not conversations.is_dialogue(row, entry.occurred_at, DIALOGUE):
         return False
-    said_nothing_formal = reading.intent is Intent.UNKNOWN
     answered_nothing_held = reading.intent is Intent.CONFIRM and reading.status is Status.REJECTED
     return said_nothing_formal or answered_nothing_held
 
@@ -196,6 +198,9 @@ def _settle_desk(
             conversations.flag(row, "was_held", True)
         conversations.want_person(row, entry, queue=queue.id if queue else "", due_at=until)
     elif any(effect.startswith("verify:") for effect in reading.effects):
+        _want_person(work, row, entry, reading.intent)
+    elif reading.intent is Intent.UNKNOWN_SENDER and published.blueprint.queue_for_intent(reading.intent):
+        # The blueprint has a queue for them: perhaps a shop's new number.
         _want_person(work, row, entry, reading.intent)
     elif not held and _waits_only_for_itself(row):
         conversations.flag(row, "was_held", None)
