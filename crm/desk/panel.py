@@ -205,7 +205,8 @@ async def _figures(
         )
         newest = max((row.period for row in rows), default="")
         fields = {field.id: field for field in form.lines.fields}
-        for row in sorted(rows, key=lambda row: (row.sku, row.field)):
+        places = {id: place for place, id in enumerate(fields)}
+        for row in sorted(rows, key=lambda row: (row.sku, places.get(row.field, len(places)))):
             field = fields.get(row.field)
             if row.period != newest or field is None:
                 continue

@@ -36,4 +36,15 @@ def routes(folder: Path) -> list[web.RouteDef]:
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return web.FileResponse(path, headers={"Cache-Control": _FOR_EVER, "Content-Type": kind})
 
-    return [*(web.get(page, shell) for page in PAGES), web.get("/assets/{name}", asset)]
+    async def nowhere(request: web.Request) -> web.StreamResponse:
+        """The shell says in the reader's language that there is nothing, and leads back."""
+        index = folder / "index.html"
+        if "text/html" not in request.headers.get("Accept", "") or not await asyncio.to_thread(index.is_file):
+            raise web.HTTPNotFound
+        return web.FileResponse(index, status=404, headers={"Cache-Control": "no-store"})
+
+    return [
+        *(web.get(page, shell) for page in PAGES),
+        web.get("/assets/{name}", asset),
+        web.get("/{nowhere:(?!api/|hooks/|assets/).+}", nowhere),
+    ]
