@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -155,9 +156,14 @@ class CountTable:
 
     cells: tuple[tuple[str, str, UUID | None, int], ...]
 
-    def for_user(self, user_id: UUID | None) -> dict[str, Any]:
+    def for_user(self, user_id: UUID) -> dict[str, Any]:
         """How many conversations each view and each queue's open list hold."""
-        views = dict.fromkeys((view.value for view in View), 0)
+        shared = self.for_everybody()
+        return {**shared, "views": {**shared["views"], View.MINE.value: self.assigned().get(user_id, 0)}}
+
+    def for_everybody(self) -> dict[str, Any]:
+        """The same without the one view that is each person's own."""
+        views = {view.value: 0 for view in View if view is not View.MINE}
         queues: dict[str, int] = {}
         for state, queue, assignee, number in self.cells:
             views[View.ALL] += number
@@ -165,10 +171,17 @@ class CountTable:
                 views[state] += number
             elif state == ConversationState.OPEN:
                 views[View.OPEN] += number
-                views[View.MINE] += number if user_id is not None and assignee == user_id else 0
                 views[View.UNASSIGNED] += number if assignee is None else 0
                 queues[queue] = queues.get(queue, 0) + number
         return {"views": views, "queues": queues}
+
+    def assigned(self) -> Mapping[UUID, int]:
+        """How many open conversations each person has."""
+        found: Counter[UUID] = Counter()
+        for state, _, assignee, number in self.cells:
+            if state == ConversationState.OPEN and assignee is not None:
+                found[assignee] += number
+        return found
 
 
 async def count_table(session: AsyncSession) -> CountTable:

@@ -153,6 +153,7 @@ async def test_an_agent_walks_through_the_inbox_by_keyboard_alone(browser: Brows
     await agent.keyboard.press("Home")
     await agent.keyboard.press("Enter")
     await expect(agent.get_by_text("已分派给 林小满").first).to_be_visible()
+    await expect(agent.get_by_role("button", name=re.compile(r"^我的 [1-9]"))).to_be_visible()
 
     await agent.keyboard.press("e")
     await expect(agent.get_by_text(f"{names[0]}：已办结")).to_be_visible()

@@ -39,6 +39,12 @@ describe('frames of one flush', () => {
     expect([back.rows, back.gone]).toEqual([[row('a', 2)], undefined]);
   });
 
+  test('keep the counts of everybody and of oneself', () => {
+    const counts = { views: { open: 3 }, queues: {} };
+    const merged = coalesce([{ head: 1, counts }, { head: 1, mine: 2 }, { head: 2 }]);
+    expect([merged.counts, merged.mine]).toEqual([counts, 2]);
+  });
+
   test('remember that a reload was asked for', () => {
     expect(coalesce([{ head: 1, reload: true }, { head: 2 } as Frame]).reload).toBe(true);
   });

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -71,6 +71,7 @@ class Console:
     since: int | None = None
     id: str = field(default_factory=lambda: uuid4().hex)
     head: int = 0
+    mine: int = -1  # how many open conversations its user has, as told last
 
     async def send(self, frame: bytes) -> None:
         """Never waits for a slow reader: who is too far behind is closed and resumes."""
@@ -266,7 +267,8 @@ class LiveHub:
         for console in self._consoles:
             groups[console.watch].append(console)
         async with self._db.read() as session:
-            frames = await self._frames(session, staged, list(groups))
+            counts = await self._count(session, staged)
+            frames = await self._frames(session, staged, list(groups), counts)
         for watch, consoles in groups.items():
             frame = frames.get(watch)
             if frame is None:
@@ -276,12 +278,26 @@ class LiveHub:
             for console in consoles:
                 console.head = self.head
                 await console.send(encoded)
+        if counts is not None:
+            await self._tell_own(counts.assigned())
+
+    async def _tell_own(self, assigned: Mapping[UUID, int]) -> None:
+        """Tell each person how many conversations are theirs, where that has changed: all else is the same for all."""
+        for console in list(self._consoles):
+            mine = assigned.get(console.user.id, 0)
+            if console.watch.view is not None and mine != console.mine:
+                console.mine = mine
+                await console.send(orjson.dumps({"head": console.head, "mine": mine}))
 
     async def _frames(
-        self, session: AsyncSession, staged: _Staged, watches: Iterable[Watch]
+        self,
+        session: AsyncSession,
+        staged: _Staged,
+        watches: Iterable[Watch],
+        counts: inbox.CountTable | None,
     ) -> dict[Watch, dict[str, Any]]:
         routed = await self._route(session, staged)
-        counts = await self._count(session, staged)
+        shared = counts.for_everybody() if counts is not None else None
         profiles: dict[tuple[str, bool], dict[str, Any]] = {}
         frames = {}
         for watch in watches:
@@ -291,8 +307,8 @@ class LiveHub:
             frame = _frame(watch, profiles[profile], staged)
             if watch.party is not None and watch.party in staged.presence:
                 frame["presence"] = {str(watch.party): self.present(watch.party)}
-            if counts is not None and watch.view is not None:
-                frame["counts"] = counts.for_user(watch.mine)
+            if shared is not None and watch.view is not None:
+                frame["counts"] = shared
             if frame:
                 frames[watch] = frame
         return frames

@@ -126,7 +126,11 @@ export class Inbox {
   }
 
   #take(frame: Frame): void {
-    if (frame.counts) this.counts = frame.counts;
+    if (this.counts && (frame.counts || frame.mine !== undefined)) {
+      const { views, queues } = this.counts;
+      const mine = frame.mine ?? views.mine;
+      this.counts = { views: { ...views, ...frame.counts?.views, mine }, queues: frame.counts?.queues ?? queues };
+    }
     if (frame.reload) {
       void this.reload();
       return;

@@ -21,6 +21,7 @@ export function coalesce(frames: readonly Frame[]): Frame {
     if (frame.phone?.length) (merged.phone ??= []).push(...frame.phone);
     if (frame.figures?.length) (merged.figures ??= []).push(...frame.figures);
     if (frame.counts) merged.counts = frame.counts;
+    if (frame.mine !== undefined) merged.mine = frame.mine;
     if (frame.presence) merged.presence = { ...merged.presence, ...frame.presence };
     if (frame.service) merged.service = frame.service;
     if (frame.reload) merged.reload = true;

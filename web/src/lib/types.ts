@@ -316,7 +316,9 @@ export interface Frame {
   lines?: Line[];
   rows?: Row[];
   gone?: string[];
-  counts?: Counts;
+  /** What is the same for everybody; `mine` comes by itself. */
+  counts?: { views: Partial<Counts['views']>; queues: Counts['queues'] };
+  mine?: number;
   presence?: Record<string, Present[]>;
   phone?: PhoneMessage[];
   figures?: FigureChange[];
