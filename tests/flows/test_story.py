@@ -26,10 +26,11 @@ from tests.flows.newcomer import (
     take_phone,
     thread,
 )
-from tests.support.browser import hear_complaints
+from tests.support.browser import hear_complaints, open_page
 from tests.support.demo import Demo
 
 SUPPLY = "楚岚中支什么时候到货"  # the words of a shop that asks, in the first inbox
+MANY = 12  # more tries than a login has
 
 
 async def test_a_report_reaches_the_desk_and_is_answered_side_by_side(browser: Browser, demo: Demo) -> None:
@@ -222,3 +223,18 @@ async def test_pages_that_lost_the_server_go_on_without_missing_a_line(browser: 
     await expect(agent.get_by_role("status").filter(has_text="连接已断开")).to_have_count(0)
     for text in words:
         await expect(lines(agent).filter(has_text=text)).to_have_count(1)
+
+
+async def test_who_guesses_passwords_is_told_when_to_come_back(browser: Browser, demo: Demo) -> None:
+    page = await open_page(browser, demo.url)
+    await page.goto("/signin")
+    login, password = page.get_by_label("登录名"), page.get_by_label("密码", exact=True)
+    guess = {"login": "lin.xiaoman", "password": "a wrong guess"}
+    answers = [await page.request.post("/api/session", data=guess) for _ in range(MANY)]
+    assert {answer.status for answer in answers} == {401, 429}
+
+    await login.fill(guess["login"])
+    await password.fill(guess["password"])
+    await password.press("Enter")
+
+    await expect(page.get_by_text(re.compile(r"尝试次数过多，请在 \d+ 秒后再试"))).to_be_visible()
