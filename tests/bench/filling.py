@@ -2,16 +2,17 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import insert, select, update
-from sqlmodel import col
+from sqlalchemy import text as sql
+from sqlalchemy import update
 
 from core.clock import now
 from core.database import Database
@@ -21,11 +22,11 @@ from core.log.appenders import prepare
 from core.log.entries import Entry
 from core.log.seals import Sealer
 from core.search import SearchConsumer
-from core.tables import Content, Cursor, Line
+from core.tables import Cursor
 from core.values import Address, ChannelKind, Inbound
 from crm.tables import ReadingRow
 from tests.bench.messages import ACCOUNT, phone, text
-from tests.bench.world import settings_of, shop_id
+from tests.bench.world import settings_of
 from tests.support.fake_twilio import NUMBER, message_fields
 from workers.assemble import assemble, running
 
@@ -43,6 +44,12 @@ _PAST = timedelta(days=180)
 class _Said:
     text: str
     body: bytes
+
+
+def _of_reading(table: str = "") -> str:
+    """The columns of a reading that depend on its words alone."""
+    names = [name for name in ReadingRow.model_fields if name not in ("seq", "party_id")]
+    return ", ".join(f"{table}.{name}" if table else name for name in names)
 
 
 _SID = "SM" + "0" * 32
@@ -94,7 +101,6 @@ async def _append(db: Database, said: Sequence[_Said], count: int, shops: int) -
     appender = await db.appender()
     rng = Random(22)
     began, step = now() - _PAST, _PAST / max(count, 1)
-    keeping = asyncio.create_task(db.keep())
     try:
         for start in range(0, count, _APPENDED):
             at = began + step * start
@@ -103,10 +109,15 @@ async def _append(db: Database, said: Sequence[_Said], count: int, shops: int) -
                 for _ in range(min(_APPENDED, count - start))
             ]
             await appender.append(batch, at)
+            await asyncio.to_thread(_checkpoint, db.path)
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         await appender.close()
+
+
+def _checkpoint(path: str) -> None:
+    """Keep the write-ahead log short, so that the next commits do not read through it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _entry(said: _Said, shop: int, at: datetime) -> Entry:
@@ -125,43 +136,36 @@ async def _index(db: Database, first: int) -> None:
         after = batch[-1].seq
         async with db.begin(is_durable=False) as tx:
             await consumer.digest(tx, batch)
+        await asyncio.to_thread(_checkpoint, db.path)
+
+
+_READ_ALIKE = f"""
+CREATE TEMP TABLE alike AS
+SELECT c.text AS words, {_of_reading("r")} FROM reading r JOIN content c ON c.seq = r.seq
+WHERE c.seq <= :first GROUP BY c.text
+"""
+_LINES = """
+INSERT INTO line (party_id, seq)
+SELECT e.party_id, c.seq FROM content c JOIN endpoint e ON e.scheme = c.scheme AND e.value = c.address
+WHERE c.seq > :first ORDER BY e.party_id, c.seq
+"""
+_READINGS = f"""
+INSERT INTO reading (seq, party_id, {_of_reading()})
+SELECT c.seq, e.party_id, {_of_reading("alike")} FROM content c
+JOIN endpoint e ON e.scheme = c.scheme AND e.value = c.address JOIN alike ON alike.words = c.text
+WHERE c.seq > :first ORDER BY c.seq
+"""
 
 
 async def _show(db: Database, first: int) -> None:
     """Timelines of what was appended, with the reading that the hub made of the same words."""
-    owners = {f"tel:{phone(shop)}": shop_id(shop) for shop in range(10_000)}
     async with db.begin(is_durable=False) as tx:
-        head = await reader.head(tx.session)
-        readings = await _readings(tx.session, first)
-        for start in range(first, head, _INDEXED):
-            found = await tx.session.execute(
-                select(col(Content.seq), col(Content.address), col(Content.text))
-                .where(col(Content.seq) > start, col(Content.seq) <= start + _INDEXED)
-                .order_by(col(Content.seq))
-            )
-            rows = [(seq, owners[f"tel:{number}"], words) for seq, number, words in found]
-            await tx.session.execute(
-                insert(Line), [{"party_id": owner, "seq": seq} for seq, owner, _ in rows]
-            )
-            await tx.write(
-                insert(ReadingRow),
-                [
-                    {**readings[words], "seq": seq, "party_id": owner}
-                    for seq, owner, words in rows
-                    if words in readings
-                ],
-            )
-        await tx.write(update(Cursor).values(seq=head))
-
-
-async def _readings(session: Any, upto: int) -> dict[str, dict[str, Any]]:
-    rows = await session.execute(
-        select(col(Content.text), ReadingRow)
-        .join(Content, col(Content.seq) == col(ReadingRow.seq))
-        .where(col(ReadingRow.seq) <= upto)
-    )
-    names = [name for name in ReadingRow.model_fields if name not in ("seq", "party_id")]
-    return {words: {name: getattr(row, name) for name in names} for words, row in rows}
+        await tx.writing()
+        await tx.session.execute(sql(_READ_ALIKE), {"first": first})
+        await tx.session.execute(sql("CREATE INDEX temp.alike_words ON alike (words)"))
+        await tx.session.execute(sql(_LINES), {"first": first})
+        await tx.session.execute(sql(_READINGS), {"first": first})
+        await tx.session.execute(update(Cursor).values(seq=await reader.head(tx.session)))
 
 
 async def _seal(db: Database) -> None:

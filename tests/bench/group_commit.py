@@ -49,8 +49,8 @@ def entries(count: int) -> list[Entry]:
 class GroupCommit:
     """Answers the commands `make` and `measure`: what is written is made before the clock runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self._url = settings_of(folder).database_url
+    def __init__(self, db: Database) -> None:
+        self._db = db
         self._made: list[Entry] = []
 
     async def command(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -60,11 +60,10 @@ class GroupCommit:
         return await self._measure(asked["senders"], asked["seconds"])
 
     async def _measure(self, senders: int, seconds: float) -> dict[str, Any]:
-        db = Database(self._url)
-        writer = LogWriter(await db.appender(), lambda: 1)
+        writer = LogWriter(await self._db.appender(), lambda: 1)
         ready = iter(self._made)
         taken: list[float] = []
-        housekeeping = [asyncio.create_task(writer.run()), asyncio.create_task(db.keep())]
+        writing = asyncio.create_task(writer.run())
         start = perf_counter()
         end = start + seconds
 
@@ -75,10 +74,8 @@ class GroupCommit:
 
         await asyncio.gather(*(send() for _ in range(senders)))
         spent = perf_counter() - start
-        for task in housekeeping:
-            task.cancel()
-        await asyncio.gather(*housekeeping, return_exceptions=True)
-        await db.close()
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
         return {
             "rate": len(taken) / spent,
             "p50_ms": percentile(taken, 0.5) * 1000,
@@ -87,7 +84,14 @@ class GroupCommit:
 
 
 async def main(folder: Path) -> None:
-    await serve_commands({}, GroupCommit(folder).command)
+    db = Database(settings_of(folder).database_url)
+    keeping = asyncio.create_task(db.keep())
+    try:
+        await serve_commands({}, GroupCommit(db).command)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await db.close()
 
 
 if __name__ == "__main__":
