@@ -112,6 +112,20 @@ async def test_a_clerk_corrects_a_figure_and_both_stay_in_its_history(browser: B
     await expect(shop_row(clerk, SHOP).get_by_role("gridcell", name=re.compile("^3条5盒"))).to_be_visible()
 
 
+async def test_a_downloaded_file_holds_the_rows_that_the_desk_shows(browser: Browser, demo: Demo) -> None:
+    clerk = await come_in(browser, demo, CLERK)
+    await find_shop(clerk, SHOP)
+    await expect(clerk.get_by_role("row")).to_have_count(2)
+
+    async with clerk.expect_download() as downloading:
+        await clerk.get_by_role("link", name="CSV").click()
+
+    path = await (await downloading.value).path()
+    header, *shops = path.read_text("utf-8-sig").splitlines()
+    assert header.startswith("零售店,编号,地区,状态,收到时间,迟报")
+    assert [line.split(",")[0] for line in shops] == [SHOP]
+
+
 async def test_who_opts_out_is_shown_to_have_refused(browser: Browser, demo: Demo) -> None:
     page = await come_in(browser, demo, ALL_THREE)
     await take_phone(page, "老街烟酒行")

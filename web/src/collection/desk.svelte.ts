@@ -1,5 +1,5 @@
 // What the collection desk shows and how it stays true: the chosen period and filters, the rows, live changes.
-import { api, withQuery } from '$lib/api';
+import { api, apiLocale, withQuery } from '$lib/api';
 import { newId } from '$lib/ids';
 import { live } from '$lib/live.svelte';
 import type { FigureChange, FormField, Frame, Titled } from '$lib/types';
@@ -138,8 +138,10 @@ export class Desk {
     return this.#places.get(party) ?? -1;
   }
 
+  /** The file holds the rows that the filters let through. */
   exportUrl(format: 'csv' | 'xlsx'): string {
-    return withQuery('/api/collection/export', { form: this.choice.form, period: this.choice.period, format });
+    // A download is the browser's own request, so the page's language has to be said.
+    return withQuery('/api/collection/export', { ...this.choice, q: this.choice.q.trim(), format, lang: apiLocale() });
   }
 
   history(figure: Figure, signal?: AbortSignal): Promise<FigureHistory> {
