@@ -9,6 +9,7 @@ from sqlmodel import col
 
 from core.database import Database, Tx
 from core.errors import Conflict, NotFound
+from crm.blueprint.difference import difference, refusals
 from crm.blueprint.model import Blueprint
 from crm.blueprint.store import dump, load
 from crm.forms.grammar import Grammar
@@ -69,9 +70,19 @@ def compiled(version: int, blueprint: Blueprint) -> Published:
 
 
 async def publish(
-    tx: Tx, blueprint: Blueprint, *, author: str, approved_by: str, note: str, at: datetime
+    tx: Tx,
+    blueprint: Blueprint,
+    *,
+    author: str,
+    approved_by: str,
+    note: str,
+    at: datetime,
+    is_roll_back: bool = False,
 ) -> int:
-    """Store the blueprint as the next version. What is already in force is not published twice."""
+    """Store the blueprint as the next version. What is already in force is not published twice.
+
+    Raises Conflict when records that stay would lose what they name; only a way back may do that.
+    """
     newest = (
         await tx.session.execute(
             select(BlueprintVersion).order_by(col(BlueprintVersion.version).desc()).limit(1)
@@ -85,6 +96,8 @@ async def publish(
             in_force=newest.package,
             offered=blueprint.package.package,
         )
+    if newest is not None and not is_roll_back:
+        _refuse_losses(load(newest.document), blueprint)
     version = newest.version + 1 if newest else 1
     tx.session.add(
         BlueprintVersion(
@@ -101,11 +114,27 @@ async def publish(
     return version
 
 
+def _refuse_losses(old: Blueprint, new: Blueprint) -> None:
+    lost = refusals(difference(old, new))
+    if lost:
+        raise Conflict(
+            "Records that stay name what this would take away: "
+            + "; ".join(str(change) for change in lost[:5]),
+            changes=[str(change) for change in lost],
+        )
+
+
 async def roll_back(tx: Tx, to: int, *, author: str, approved_by: str, at: datetime) -> int:
     """Publish an earlier version again, as a new one: history only grows."""
     row = await tx.session.get(BlueprintVersion, to)
     if row is None:
         raise NotFound("There is no such version.", version=to)
     return await publish(
-        tx, load(row.document), author=author, approved_by=approved_by, note=f"rollback to {to}", at=at
+        tx,
+        load(row.document),
+        author=author,
+        approved_by=approved_by,
+        note=f"rollback to {to}",
+        at=at,
+        is_roll_back=True,
     )
