@@ -83,11 +83,13 @@ def _at(folder: Path, setting: Setting, provider: Process, seconds: float) -> di
         seen = consoles.ask("given", within=120)
         state = server.ask("state")
         memory_loaded = (server.memory - before) / setting.consoles
-    latencies, expected = _latencies(sent["due"], seen, setting)
+    timed, expected = _latencies(sent["due"], seen, setting)
+    latencies = [spent for _, spent in timed]
     return {
         "p50_ms": percentile(latencies, 0.5) * 1000,
         "p99_ms": percentile(latencies, 0.99) * 1000,
         "most_ms": max(latencies, default=float("nan")) * 1000,
+        "p99_ms_by_second": _by_second(timed, sent["due"][0][1]),
         "samples": len(latencies),
         "missing": expected - len(latencies),
         "answer_p99_ms": sent["p99_ms"],
@@ -116,8 +118,8 @@ def _watch(number: int, queues: int) -> dict[str, Any]:
 
 def _latencies(
     due: Sequence[tuple[str, float]], seen: dict[str, Any], setting: Setting
-) -> tuple[list[float], int]:
-    """Seconds from due time to each console, and how many there should be.
+) -> tuple[list[tuple[float, float]], int]:
+    """When each line was due and the seconds from then to each console; and how many there should be.
 
     A shop's messages come in their order, so its n-th line is its n-th message.
     """
@@ -131,9 +133,20 @@ def _latencies(
         if first[seq] >= began:  # those of before were the warming up
             told[seen["senders"][str(seq)]].append(seq)
     due_of = {seq: at for sender, seqs in told.items() for seq, at in zip(seqs, wanted[sender], strict=False)}
-    found = [at - due_of[seq] for seq, at in zip(seen["seqs"], seen["times"], strict=True) if seq in due_of]
+    found = [
+        (due_of[seq], at - due_of[seq])
+        for seq, at in zip(seen["seqs"], seen["times"], strict=True)
+        if seq in due_of
+    ]
     each = setting.consoles // setting.queues if setting.queues else setting.consoles
     return found, len(due) * each
+
+
+def _by_second(timed: Iterable[tuple[float, float]], began: float) -> list[float]:
+    seconds = defaultdict(list)
+    for due, spent in timed:
+        seconds[int(due - began)].append(spent)
+    return [round(percentile(seconds[second], 0.99) * 1000, 1) for second in sorted(seconds)]
 
 
 def by_sender(due: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
