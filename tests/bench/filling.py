@@ -35,7 +35,7 @@ NEWEST = 2_000
 
 _ROWS_EACH = 3  # a message, its answer, the answer's receipt
 _TEXTS = 2_000
-_APPENDED = 5_000  # a commit
+_APPENDED = 50_000  # a commit; small ones would write every page of the key index many times over
 _INDEXED = 100_000
 _PAST = timedelta(days=180)
 
