@@ -16,6 +16,13 @@ class Settings(BaseSettings):
         default="", description="How providers and browsers reach us; signatures are made over it."
     )
     database: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    redis: str = Field(
+        default="", description="Redis URL of the grown size, redis://host:port/0; empty: one process does it all."
+    )
+    spool: Path | None = Field(
+        default=None, description="Folder on this host's own disk for messages while the database is away."
+    )
+    name: str = Field(default="", description="This process's name among those of the hub, such as web-1.")
     region: str = Field(default="CN", description="Where telephone numbers without a country code belong.")
     timezone: str = Field(default="Asia/Shanghai")
     log_level: str = Field(default="INFO")
@@ -24,6 +31,11 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite+aiosqlite:///{(self.data / 'switchboard.db').resolve()}"
+
+    @property
+    def is_grown(self) -> bool:
+        """Several processes on PostgreSQL and Redis."""
+        return bool(self.redis)
 
     @property
     def origin(self) -> str:

@@ -340,3 +340,56 @@ class Erasure(SQLModel, table=True):
     address_digests: list[str] = Field(default_factory=list, sa_type=Json)
     entries: int = Field(default=0, sa_type=Big)
     at: datetime = Field(sa_type=Instant)
+
+
+# What several processes agree on. See docs/adr/0011-many-processes.md.
+
+
+class LeaseRow(SQLModel, table=True):
+    """Which process owns something that only one may do; each change of owner raises the epoch."""
+
+    __tablename__ = "lease"
+    name: str = Field(primary_key=True, sa_type=Text)
+    holder: str = Field(sa_type=Text)
+    epoch: int = Field(sa_type=Big)
+    until: datetime = Field(sa_type=Instant)
+
+
+class Feed(SQLModel, table=True):
+    """What a committed batch of the CRM changed, for the consoles of other processes; kept for an hour."""
+
+    __tablename__ = "feed"
+    number: int = Field(primary_key=True, sa_type=Big)
+    document: dict[str, Any] = Field(sa_type=Json)
+    at: datetime = Field(sa_type=Instant, index=True)
+
+
+class Pace(SQLModel, table=True):
+    """When an account that is limited to so many messages a second may send its next one."""
+
+    __tablename__ = "pace"
+    account: str = Field(primary_key=True, sa_type=Text)
+    free_at: datetime = Field(sa_type=Instant)
+
+
+class ProcessRow(SQLModel, table=True):
+    """A process of this hub and when it was last heard of."""
+
+    __tablename__ = "process"
+    name: str = Field(primary_key=True, sa_type=Text)
+    role: str = Field(sa_type=Text)
+    host: str = Field(sa_type=Text)
+    pid: int = Field(sa_type=Big)
+    started_at: datetime = Field(sa_type=Instant)
+    seen_at: datetime = Field(sa_type=Instant)
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class AlarmRow(SQLModel, table=True):
+    """Something that a person has to look at, from when it began until it is over."""
+
+    __tablename__ = "alarm"
+    name: str = Field(primary_key=True, sa_type=Text)
+    since: datetime = Field(sa_type=Instant)
+    told_at: datetime | None = Field(default=None, sa_type=Instant)
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
