@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import aiohttp
 from pydantic import BaseModel
@@ -102,6 +102,17 @@ class Controls(Protocol):
 
 
 Adapter = Receives | Sends | Fetches | Listens | Controls
+
+
+def receives(adapter: object) -> TypeGuard[Receives]:
+    """Whether it takes webhooks, remembered for each type: asking a protocol costs more than checking a signature."""
+    kind = type(adapter)
+    if kind not in _RECEIVES:
+        _RECEIVES[kind] = isinstance(adapter, Receives)
+    return _RECEIVES[kind]
+
+
+_RECEIVES: dict[type, bool] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ _LARGEST_BATCH = 400
 _SMALLEST_BATCH = 24
 # Seconds that one batch should take: long enough to share its queries, short enough to wait for.
 _TARGET = 0.15
+_PRESSED_BATCH = 4  # so that no sender waits long for the write gate that a batch holds
 _RESTS = 15.0  # when pressed, a consumer rests so many times as long as it worked
 _GATHER = 0.004  # seconds between batches of a lane, in which the next one grows
 _TRIES = 3
@@ -179,14 +180,14 @@ class ConsumerRunner:
     async def _step(self, lane: Lane) -> None:
         """Digest one batch; the lane stays woken while it has more."""
         lane.woken.clear()
+        asked = min(lane.batch, _PRESSED_BATCH) if self._pressure() > PRESSED else lane.batch
         async with self._db.read() as session:
             head = await reader.head(session)
-            batch = await reader.after(session, lane.position, lane.batch, shards_of(lane.number))
+            batch = await reader.after(session, lane.position, asked, shards_of(lane.number))
         self.head = max(self.head, head)
         if not batch:
             lane.move(head)
             return
-        asked = lane.batch
         started = time.perf_counter()
         await self._digest(lane, batch)
         self._adapt(lane, len(batch), time.perf_counter() - started)

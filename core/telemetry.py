@@ -1,13 +1,13 @@
 """Telemetry: log lines as JSON or for people, free of secrets; and the metrics that Prometheus reads."""
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TextIO
-from uuid import uuid4
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -64,7 +64,7 @@ def set_up_logging(
 @contextmanager
 def request_context(given_id: str = "", **fields: object) -> Iterator[str]:
     """Put one request id on every line that is logged inside; a proxy's own id is kept when it is well formed."""
-    request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid4().hex
+    request_id = given_id if _REQUEST_ID.fullmatch(given_id) else os.urandom(16).hex()
     with structlog.contextvars.bound_contextvars(request_id=request_id, **fields):
         yield request_id
 

@@ -24,7 +24,7 @@ GENESIS = bytes(32)
 
 _EVERY = 0.5  # seconds between runs: an entry is sealed within one second also when a run takes a while
 _LARGEST_RUN = 5_000
-_CHUNK = 500  # rows between two looks at the loop's other work
+_CHUNK = 100  # rows between two looks at the loop's other work
 
 _log = LogEntry.__table__  # type: ignore[attr-defined]  # SQLModel adds the attribute without declaring it
 

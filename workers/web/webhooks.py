@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from multidict import CIMultiDict
 
-from core.adapter import Hook, HookAnswer, Receives
+from core.adapter import Hook, HookAnswer, receives
 from core.errors import NotFound, PayloadTooLarge
 from workers.assemble import Hub
 from workers.web.access import hub_of
@@ -43,7 +43,7 @@ async def receive(request: web.Request) -> web.Response:
 async def take_hook(hub: Hub, account: str, action: str, hook: Hook) -> HookAnswer:
     """Decode one request and return the provider's answer once its events are durable."""
     adapter = hub.accounts.adapter(account)
-    if not isinstance(adapter, Receives):
+    if not receives(adapter):
         raise NotFound("This account takes no webhooks.", account=account)
     decoded = adapter.receive(action, hook)
     for event in decoded.events:
