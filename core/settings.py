@@ -4,6 +4,9 @@ from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+
+from core.errors import ConfigInvalid
 
 
 class Settings(BaseSettings):
@@ -16,8 +19,12 @@ class Settings(BaseSettings):
         default="", description="How providers and browsers reach us; signatures are made over it."
     )
     database: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    database_password_file: Path | None = Field(
+        default=None, description="File with the password for that URL, which then stands in no environment."
+    )
     redis: str = Field(
-        default="", description="Redis URL of the grown size, redis://host:port/0; empty: one process does it all."
+        default="",
+        description="Redis URL of the grown size, redis://host:port/0; empty: one process does it all.",
     )
     spool: Path | None = Field(
         default=None, description="Folder on this host's own disk for messages while the database is away."
@@ -30,7 +37,18 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite+aiosqlite:///{(self.data / 'switchboard.db').resolve()}"
+        """With its password. Raises ConfigInvalid when the file that holds it cannot be read."""
+        if not self.database:
+            return f"sqlite+aiosqlite:///{(self.data / 'switchboard.db').resolve()}"
+        if self.database_password_file is None:
+            return self.database
+        try:
+            password = self.database_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(
+                f"The file in SWITCHBOARD_DATABASE_PASSWORD_FILE cannot be read: {error}."
+            ) from error
+        return make_url(self.database).set(password=password).render_as_string(hide_password=False)
 
     @property
     def is_grown(self) -> bool:
