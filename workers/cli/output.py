@@ -48,14 +48,21 @@ def _cell(value: object) -> str:
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, which is told how much of how much is done."""
+    with stages(what) as told:
+        yield lambda done, of: told(what, done, of)
+
+
+@contextmanager
+def stages(first: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for work of several stages: told also what is being done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(first, total=None)
 
-        def told(done: int, of: int) -> None:
-            progress.update(task, completed=done, total=of)
+        def told(what: str, done: int, of: int) -> None:
+            progress.update(task, description=what, completed=done, total=of)
 
         yield told

@@ -50,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     _users(commands.group("users", "Who may sign in, and as what"))
     _accounts(commands.group("accounts", "Our lines: numbers and mailboxes, and the providers behind them"))
     _log(commands)
+    _keeping(commands)
     return parser
 
 
@@ -219,25 +220,85 @@ def _log(commands: _Commands) -> None:
     tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     tail.add_argument("--reveal", action="store_true", help="whole numbers and texts")
     tail.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _keeping(commands: _Commands) -> None:
+    """What keeps a hub's data whole over the years: docs/operations.md."""
+    backup = commands.add(
+        "backup",
+        "backing_up:backup",
+        "Copy a running hub into one file: database, files, kept secrets, the ledger of erasures",
+        "switchboard backup /srv/backups/          # a name with the time is chosen",
+        "switchboard backup /srv/backups/monday.tar --without-secrets",
+    )
+    backup.add_argument("target", metavar="FILE|FOLDER")
+    backup.add_argument(
+        "--without-secrets", action="store_true", help="leave out the kept secrets; keep them elsewhere"
+    )
+    restore = commands.add(
+        "restore",
+        "backing_up:restore",
+        "Put a backup in place: checked first, erasures applied again, then verified",
+        "switchboard restore /srv/backups/monday.tar",
+        "switchboard restore monday.tar --replace --ledger /mnt/old/erasures.jsonl",
+    )
+    restore.add_argument("file", metavar="FILE")
+    restore.add_argument(
+        "--replace", action="store_true", help="set aside what lies there instead of refusing"
+    )
+    restore.add_argument("--ledger", metavar="FILE", help="a newer erasures.jsonl than the backup's")
+    restore.add_argument("--yes", action="store_true", help="do not ask")
+    move = commands.add(
+        "move",
+        "moving:move",
+        "Copy a stopped hub from SQLite into an empty PostgreSQL database, and compare the two",
+        "switchboard move --to postgresql+asyncpg://switchboard:…@db.internal/switchboard",
+    )
+    move.add_argument("--to", required=True, metavar="URL", help="the empty database")
+    move.add_argument(
+        "--again", action="store_true", help="empty the target first, if nobody worked on it since a move"
+    )
     replay = commands.add(
         "replay",
         "replay:replay",
-        "Read the whole log anew beside the present figures, and show what would differ",
+        "Read the whole log anew beside the present figures, show what would differ, and switch to it",
         "switchboard replay --dry-run",
         "switchboard replay --dry-run --blueprint blueprints/draft",
+        "switchboard replay --switch",
+        "switchboard replay --switch --consumer search --yes",
     )
+    way = replay.add_mutually_exclusive_group(required=True)
+    way.add_argument("--dry-run", action="store_true", help="show, and change nothing")
+    way.add_argument("--switch", action="store_true", help="show, ask, and let the new figures count")
+    replay.add_argument("--consumer", choices=("crm", "search"), default="crm", help="whose tables")
     replay.add_argument(
-        "--dry-run", action="store_true", required=True, help="change nothing (the only way there is)"
-    )
-    replay.add_argument(
-        "--blueprint", metavar="FOLDER", help="read with this one instead of the one in force"
+        "--blueprint", metavar="FOLDER", help="read with this one instead of the one in force (dry run)"
     )
     replay.add_argument("--as-then", action="store_true", help="read each entry with the version of its time")
+    replay.add_argument("--yes", action="store_true", help="do not ask")
     replay.add_argument("--json", action="store_true", help="one JSON object instead of text")
     verify = commands.add(
-        "verify", "log:verify", "Check that the log is whole: numbers, contents, keys and chains"
+        "verify",
+        "log:verify",
+        "Check that the log is whole: numbers, contents, keys and chains; or against a provider's own list",
+        "switchboard verify",
+        "switchboard verify --against messages.csv --account sms-main",
     )
+    verify.add_argument(
+        "--against", metavar="FILE", help="the provider's list: CSV with a head, or one JSON object a line"
+    )
+    verify.add_argument("--account", metavar="NAME", help="whose list it is")
     verify.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    retention = commands.add(
+        "retention",
+        "retaining:retention",
+        "Empty what has grown older than the settings let it",
+        "SWITCHBOARD_RETAIN_RAW_YEARS=2 switchboard retention --dry-run",
+    )
+    way = retention.add_mutually_exclusive_group(required=True)
+    way.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+    way.add_argument("--apply", action="store_true", help="do it")
+    retention.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def settings_of(args: Any) -> Any:
