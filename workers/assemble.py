@@ -23,13 +23,13 @@ from core.jobs import Job, JobRunner
 from core.live import Tail
 from core.log.seals import Sealer
 from core.log.writer import LogWriter
+from core.metrics import Metrics
 from core.passwords import Hasher
 from core.search import SearchConsumer
 from core.secrets import Secrets
 from core.sending import SEND, Sender
 from core.settings import Settings
 from core.sign_in import SignIns
-from core.telemetry import Metrics
 from core.users import Users
 from crm.blueprint.publishing import Book
 from crm.consumer import CrmConsumer
