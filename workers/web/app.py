@@ -15,7 +15,17 @@ from core.sign_in import is_csrf_valid
 from core.telemetry import request_context
 from core.words import say
 from workers.assemble import Hub
-from workers.web import collection_api, desk_api, health, pages, session_api, simulator_api, socket, webhooks
+from workers.web import (
+    collection_api,
+    desk_acts_api,
+    desk_api,
+    health,
+    pages,
+    session_api,
+    simulator_api,
+    socket,
+    webhooks,
+)
 from workers.web.access import CSRF, HUB, USER
 from workers.web.session_api import COOKIE, locale_of
 
@@ -49,6 +59,7 @@ def create_app(hub: Hub, web_folder: Path = pages.DIST) -> web.Application:
     app.add_routes(health.routes())
     app.add_routes(session_api.routes())
     app.add_routes(desk_api.routes())
+    app.add_routes(desk_acts_api.routes())
     app.add_routes(collection_api.routes())
     app.add_routes(socket.routes())
     app.add_routes(simulator_api.routes())

@@ -33,7 +33,8 @@ from crm.desk.vocabulary import WARNS, label
 from workers.assemble import Hub
 from workers.web.access import hub_of, require
 from workers.web.acting import act, reach
-from workers.web.desk_api import ActBody, viewer_of
+from workers.web.desk_acts_api import ActBody
+from workers.web.desk_api import viewer_of
 from workers.web.session_api import answer, locale_of, parsed
 
 _PERIODS = 12
