@@ -3,29 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
-from core.addresses import SHARDS
 from core.clock import Clock, now
-from core.database import Database, Tx
+from core.database import Database, Tx, is_outage
 from core.jobs import PRESSED
+from core.leases import Lease, LeaseLost
 from core.log import reader
 from core.log.appenders import Prepared
 from core.log.entries import Logged
+from core.positions import Lane, Positions, at_work, lane_of, shards_of
 from core.tables import ActOutcome, Cursor, Parked
 
 log = logging.getLogger(__name__)
-
-LANES = 4
-"""How many lanes a consumer has; stored with its cursors, so changing it needs the consumer's rebuild."""
 
 _LARGEST_BATCH = 400
 _SMALLEST_BATCH = 24
@@ -35,6 +31,7 @@ _PRESSED_BATCH = 4  # so that no sender waits long for the write gate that a bat
 _RESTS = 15.0  # when pressed, a consumer rests so many times as long as it worked
 _GATHER = 0.004  # seconds between batches of a lane, in which the next one grows
 _TRIES = 3
+_SHOWN_EVERY = 1.0  # seconds
 
 
 class Consumer(Protocol):
@@ -57,44 +54,7 @@ class ActRefused(Exception):
         self.detail = detail
 
 
-def lane_of(shard: int) -> int:
-    return shard * LANES // SHARDS
-
-
-def shards_of(lane: int) -> tuple[int, int]:
-    return lane * SHARDS // LANES, (lane + 1) * SHARDS // LANES - 1
-
-
-class Lane:
-    """One lane of one consumer: its position in the log and those who wait for it to move."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.position = 0
-        self.woken = asyncio.Event()
-        self.batch = 32
-        self.is_working = False
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-
-    def move(self, position: int) -> None:
-        self.position = max(self.position, position)
-        still = []
-        for seq, waiter in self._waiters:
-            if seq > self.position:
-                still.append((seq, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
-        self._waiters = still
-
-    async def reached(self, seq: int) -> None:
-        if seq <= self.position:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((seq, waiter))
-        await waiter
-
-
-class ConsumerRunner:
+class ConsumerRunner(Positions):
     """Runs one consumer in this process. `pressure` gives the intake's entries a second."""
 
     def __init__(
@@ -104,59 +64,66 @@ class ConsumerRunner:
         *,
         pressure: Callable[[], float] = lambda: 0.0,
         turn: asyncio.Lock | None = None,
+        moved: Callable[[], None] = lambda: None,
         clock: Clock = now,
     ) -> None:
-        self._db = db
+        super().__init__(db, consumer.name, turn)
         self._clock = clock
         self.consumer = consumer
         self._pressure = pressure
-        # One batch at a time: what it has read must still hold when it writes.
-        self.turn = turn or asyncio.Lock()
-        self.lanes = [Lane(number) for number in range(LANES)]
-        self.head = 0
-        self.digested = 0
-        self.parked = 0
+        self._moved = moved  # told after each batch, for those who wait in other processes
+        self._lease: Lease | None = None
+        self._stored: dict[int, int] = {}
 
     def woken(self, entries: Sequence[Prepared], recorded_at: datetime) -> None:
         """A commit listener: wake the lanes that the entries fall into."""
         self.head = entries[-1].seq
-        for lane in {lane_of(item.shard) for item in entries}:
-            self.lanes[lane].woken.set()
+        self.wake({lane_of(item.shard) for item in entries})
 
     @property
     def lag(self) -> int:
-        """How many entries of the log lie beyond the slowest lane that still has work."""
         busy = [lane for lane in self.lanes if lane.woken.is_set() or lane.is_working]
         return max((self.head - lane.position for lane in busy), default=0)
 
-    async def processed(self, shard: int, seq: int) -> None:
-        """Return when the entry `seq` of that shard has been digested."""
-        await self.lanes[lane_of(shard)].reached(seq)
-
-    async def caught_up(self) -> None:
-        """Return when everything that is in the log now has been digested."""
+    async def run(self, lease: Lease | None = None) -> None:
+        """Digest until cancelled. With a lease: until it is lost; nothing is committed without it."""
+        self._lease = lease
         async with self._db.read() as session:
-            head = await reader.head(session)
-        for lane in self.lanes:
-            lane.woken.set()
-            await lane.reached(head)
-
-    @asynccontextmanager
-    async def resting(self) -> AsyncIterator[None]:
-        """No batch is under way inside the block: what it changes, none has read before."""
-        async with self.turn:
-            yield
-
-    async def run(self) -> None:
-        async with self._db.read() as session:
-            rows = await session.execute(select(Cursor).where(col(Cursor.consumer) == self.consumer.name))
-            for cursor in rows.scalars():
-                self.lanes[cursor.lane].position = cursor.seq
+            rows = await session.execute(select(Cursor).where(col(Cursor.consumer) == self.name))
+            self._stored = {cursor.lane: cursor.seq for cursor in rows.scalars()}
             self.head = await reader.head(session)
+        for lane in self.lanes:
+            lane.position = self._stored.get(lane.number, 0)
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
                 lane.woken.set()
                 group.create_task(self._run_lane(lane))
+            if lease is not None:
+                group.create_task(self._show())
+
+    async def _show(self) -> None:
+        """Store the positions of lanes that have nothing to do, so that other processes do not take them for late."""
+        while True:
+            await asyncio.sleep(_SHOWN_EVERY)
+            idle = [
+                lane
+                for lane in self.lanes
+                if not (lane.woken.is_set() or lane.is_working)
+                and lane.position > self._stored.get(lane.number, 0)
+            ]
+            if not idle:
+                continue
+            try:
+                async with self._db.begin(is_durable=False) as tx:
+                    for lane in idle:
+                        await self._mark(tx, lane, lane.position)
+                    await self._fence(tx)
+            except LeaseLost:
+                raise
+            except Exception as error:
+                log.warning("positions not stored", extra={"reason": type(error).__name__})
+                continue
+            self._moved()
 
     async def _run_lane(self, lane: Lane) -> None:
         while True:
@@ -171,9 +138,11 @@ class ConsumerRunner:
                         await asyncio.sleep(spent * _RESTS)
                 lane.is_working = False
                 await asyncio.sleep(_GATHER)
+            except LeaseLost:
+                raise
             except Exception:
                 # The lane outlives whatever the database says; its entries stay where they are, in the log.
-                log.exception("consumer waits", extra={"consumer": self.consumer.name, "lane": lane.number})
+                log.exception("consumer waits", extra={"consumer": self.name, "lane": lane.number})
                 lane.woken.set()
                 await asyncio.sleep(0.5)
 
@@ -193,6 +162,7 @@ class ConsumerRunner:
         self._adapt(lane, len(batch), time.perf_counter() - started)
         is_drained = len(batch) < asked
         lane.move(head if is_drained else batch[-1].seq)
+        self._moved()
         if not is_drained:
             lane.woken.set()
 
@@ -204,17 +174,23 @@ class ConsumerRunner:
         try:
             await self._attempt(lane, batch)
         except Exception as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
+            if is_outage(error):
                 raise
             if not isinstance(error, ActRefused):
-                log.warning("batch taken one by one", exc_info=error, extra={"consumer": self.consumer.name})
+                log.warning("batch taken one by one", exc_info=error, extra={"consumer": self.name})
             await self._one_by_one(lane, batch)
         self.digested += len(batch)
 
     async def _attempt(self, lane: Lane, batch: Sequence[Logged]) -> None:
         async with self._db.digesting() as tx:
+            await at_work(tx, self.name)
             await self.consumer.digest(tx, batch)
             await self._mark(tx, lane, batch[-1].seq)
+            await self._fence(tx)
+
+    async def _fence(self, tx: Tx) -> None:
+        if self._lease is not None:
+            await self._lease.guard(tx)
 
     async def _one_by_one(self, lane: Lane, batch: Sequence[Logged]) -> None:
         """After a failure: every entry on its own, so that one that cannot be digested stops no other."""
@@ -225,9 +201,11 @@ class ConsumerRunner:
                 except ActRefused as refusal:
                     await self._refuse(lane, entry, refusal)
                 except Exception as error:
+                    if is_outage(error):
+                        raise
                     if attempt < _TRIES:
                         continue
-                    log.exception("entry parked", extra={"consumer": self.consumer.name, "seq": entry.seq})
+                    log.exception("entry parked", extra={"consumer": self.name, "seq": entry.seq})
                     await self._park(lane, entry, error)
                 break
 
@@ -239,34 +217,28 @@ class ConsumerRunner:
                 )
             )
             await self._mark(tx, lane, entry.seq)
+            await self._fence(tx)
 
     async def _park(self, lane: Lane, entry: Logged, error: Exception) -> None:
         self.parked += 1
         async with self._db.begin(is_durable=False) as tx:
             await tx.session.merge(
                 Parked(
-                    consumer=self.consumer.name,
+                    consumer=self.name,
                     seq=entry.seq,
                     error=f"{type(error).__name__}: {error}"[:2000],
                     parked_at=self._clock(),
                 )
             )
             await self._mark(tx, lane, entry.seq)
+            await self._fence(tx)
 
     async def _mark(self, tx: Tx, lane: Lane, seq: int) -> None:
         insert = (sqlite.insert if tx.is_sqlite else postgresql.insert)(Cursor)
-        statement = insert.values(consumer=self.consumer.name, lane=lane.number, seq=seq)
+        statement = insert.values(consumer=self.name, lane=lane.number, seq=seq)
         await tx.write(
             statement.on_conflict_do_update(
                 index_elements=["consumer", "lane"], set_={"seq": insert.excluded.seq}
             )
         )
-
-
-@asynccontextmanager
-async def all_resting(runners: Iterable[ConsumerRunner]) -> AsyncIterator[None]:
-    """No batch of any of these is under way inside the block. They may share their turn, which is held once only."""
-    async with AsyncExitStack() as stack:
-        for turn in {id(runner.turn): runner.turn for runner in runners}.values():
-            await stack.enter_async_context(turn)
-        yield
+        tx.after_commit(lambda: self._stored.__setitem__(lane.number, seq))

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Executable, Result, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -213,6 +215,27 @@ class Database:
     async def close(self) -> None:
         await self._writers.dispose()
         await self._readers.dispose()
+
+
+_OUTAGES = ("08", "40", "53", "55", "57")
+"""SQLSTATE classes of what another try may mend: the connection, a deadlock, resources, a lock, a shutdown."""
+
+
+_AWAY = re.compile("locked|busy|disk|unable to open|readonly")  # in SQLite's words
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database was away or busy, as opposed to having refused what it was asked."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error.orig, OSError):
+            return True
+        state = str(getattr(error.orig, "sqlstate", "") or getattr(error.orig, "pgcode", "") or "")
+        return state[:2] in _OUTAGES or (
+            isinstance(error, OperationalError) and bool(_AWAY.search(str(error.orig)))
+        )
+    return isinstance(
+        error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError
+    )
 
 
 def _checkpoint(connection: sqlite3.Connection, wal: Path) -> None:

@@ -21,7 +21,6 @@ from sqlmodel import col
 from core import files, parties, search
 from core.addresses import shard_of
 from core.clock import Clock, now
-from core.consumers import ConsumerRunner, all_resting
 from core.database import Database, Tx
 from core.errors import Conflict, Unavailable
 from core.files import FileStore
@@ -29,6 +28,7 @@ from core.intake import Intake
 from core.keys import HubKey
 from core.log import reader
 from core.outbox import ItemState
+from core.positions import Positions, all_resting
 from core.tables import (
     ActOutcome,
     Consent,
@@ -143,7 +143,7 @@ class Forgetter:
         store: FileStore,
         *,
         erasers: Sequence[Eraser],
-        consumers: Sequence[ConsumerRunner],
+        consumers: Sequence[Positions],
         ledger: Path,
         clock: Clock = now,
     ) -> None:

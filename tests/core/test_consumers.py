@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.addresses import SHARDS, shard_of
-from core.consumers import LANES, ActRefused, ConsumerRunner, lane_of, shards_of
+from core.consumers import ActRefused, ConsumerRunner
 from core.database import Database, Tx
 from core.log import reader
 from core.log.entries import Logged
 from core.log.writer import LogWriter
+from core.positions import LANES, lane_of, shards_of
 from core.tables import ActOutcome, Cursor, Parked, Setting
 from core.values import Address
 from tests.support.entries import NOON, message, running

@@ -16,11 +16,12 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from core import outbox
+from core.claims import claim
 from core.clock import now
-from core.consumers import LANES
 from core.errors import ConfigInvalid
 from core.log import reader
 from core.outbox import Item, Outcome
+from core.positions import LANES
 from core.sending import SEND, Sender
 from core.settings import Settings
 from core.tables import Cursor
@@ -248,10 +249,10 @@ class _Loader:
 
     async def _send(self, moments: Mapping[int, datetime]) -> None:
         """What the hub answered leaves a moment after what it answers, as the story's clock has it."""
-        while items := await outbox.claim(self._hub.db, self._clock.at, 500):
+        while items := (await claim(self._hub.db, self._clock.at, 500)).items:
             sends = [item for item in items if item.job == SEND]
             outcomes = await asyncio.gather(*(self._hand_over(item, moments) for item in sends))
-            settled = [(item.id, outcome) for item, outcome in zip(sends, outcomes, strict=True)]
+            settled = [(item, outcome) for item, outcome in zip(sends, outcomes, strict=True)]
             await outbox.settle(self._hub.db, settled)
 
     async def _hand_over(self, item: Item, moments: Mapping[int, datetime]) -> Outcome:
