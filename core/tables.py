@@ -4,12 +4,18 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import Index, LargeBinary, SmallInteger, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from core.clock import now
 from core.columns import Big, Id, Instant, Json
 from core.ids import uuid7
+
+
+def _index_of(name: str, rows: str, *columns: str) -> Index:
+    """An index of some rows only: a query finds it where its own condition is written in the same words."""
+    return Index(name, *columns, postgresql_where=text(rows), sqlite_where=text(rows))
+
 
 # The interaction log. See docs/adr/0001-interaction-log.md: these four tables are written by one statement each
 # batch (core/log/appenders.py) and by nothing else.
@@ -39,6 +45,7 @@ class LogEntry(SQLModel, table=True):
     __tablename__ = "log"
     __table_args__: ClassVar[Any] = (
         Index("ix_log_id", "id"),
+        _index_of("ix_log_acts", "kind = 'act'", "seq"),
         {"postgresql_partition_by": "RANGE (recorded_at)", "sqlite_with_rowid": False},
     )
     seq: int = Field(primary_key=True, sa_type=Big)
@@ -104,6 +111,7 @@ class Parked(SQLModel, table=True):
     seq: int = Field(primary_key=True, sa_type=Big)
     error: str = Field(sa_type=Text)
     parked_at: datetime = Field(sa_type=Instant)
+    asked_at: datetime | None = Field(default=None, sa_type=Instant)  # when a person wanted it tried again
 
 
 class ActOutcome(SQLModel, table=True):
@@ -114,6 +122,24 @@ class ActOutcome(SQLModel, table=True):
     code: str = Field(sa_type=Text)
     message: str = Field(sa_type=Text)
     detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class ActRow(SQLModel, table=True):
+    """An act of the log by what the audit trail is asked for; made from the log by core/audit.py, never changed."""
+
+    __tablename__ = "act"
+    __table_args__: ClassVar[Any] = (
+        Index("ix_act_family", "family", "seq"),
+        Index("ix_act_person", "person", "seq"),
+        Index("ix_act_object", "object", "seq"),
+        Index("ix_act_at", "at"),
+    )
+    seq: int = Field(primary_key=True, sa_type=Big)
+    at: datetime = Field(sa_type=Instant)
+    name: str = Field(sa_type=Text)
+    family: str = Field(sa_type=Text)
+    person: str = Field(sa_type=Text)  # a user's id; empty where the command line or the hub itself acted
+    object: str = Field(sa_type=Text)  # "user:<id>", "party:<id>", "account:<name>" …
 
 
 # Parties: who. Endpoints: where.
@@ -204,7 +230,10 @@ class OutboxItem(SQLModel, table=True):
     __tablename__ = "outbox"
     __table_args__: ClassVar[Any] = (
         UniqueConstraint("key"),
-        Index("ix_outbox_due", "state", "lane", "due_at"),
+        # What is done is most of the table and stands in none of these.
+        _index_of("ix_outbox_waiting", "state = 'waiting'", "lane", "account", "due_at", "id"),
+        _index_of("ix_outbox_running", "state = 'running'", "account", "claimed_until"),
+        _index_of("ix_outbox_ended_badly", "state IN ('failed', 'unknown', 'cancelled')", "state", "id"),
         Index("ix_outbox_cause", "cause_seq"),
     )
     id: UUID = Field(default_factory=uuid7, primary_key=True, sa_type=Id)
@@ -300,6 +329,10 @@ class User(SQLModel, table=True):
     locale: str = Field(default="", sa_type=Text)
     disabled_at: datetime | None = Field(default=None, sa_type=Instant)
     created_at: datetime = Field(default_factory=now, sa_type=Instant)
+    seen_at: datetime | None = Field(default=None, sa_type=Instant)
+    password_given_at: datetime | None = Field(
+        default=None, sa_type=Instant
+    )  # by others; its owner has to change it
 
 
 class SignIn(SQLModel, table=True):
