@@ -45,6 +45,10 @@ _LONGEST_RESUME = 2_000
 _RESUMED_LINES = 200
 
 
+Shown = Callable[[Mapping[UUID, int], int], None]
+"""Told which messages' lines went to how many consoles each, and when that began (nanoseconds since 1970)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What a console looks at. Consoles with equal watches and rights get the same bytes."""
@@ -120,6 +124,7 @@ class LiveHub:
         self._counted_at = 0.0
         self._counts_due = False
         self._queued: Callable[[], None] = lambda: None
+        self.on_shown: Shown | None = None
         self.head = 0
         self.is_database_away = False
         self.frames = 0
@@ -263,6 +268,7 @@ class LiveHub:
         staged, self._staged = self._staged, _Staged()
         if not self._consoles or (staged.is_empty and not self._counts_due):
             return
+        started = time.time_ns()
         groups: dict[Watch, list[Console]] = defaultdict(list)
         for console in self._consoles:
             groups[console.watch].append(console)
@@ -278,6 +284,8 @@ class LiveHub:
             for console in consoles:
                 console.head = self.head
                 await console.send(encoded)
+        if self.on_shown is not None:
+            self.on_shown(_lines_shown(groups, frames), started)
         if counts is not None:
             await self._tell_own(counts.assigned())
 
@@ -424,6 +432,17 @@ def _frame(watch: Watch, seen: dict[str, Any], staged: _Staged) -> dict[str, Any
         if spoken:
             frame["phone"] = spoken
     return frame
+
+
+def _lines_shown(
+    groups: Mapping[Watch, Sequence[Console]], frames: Mapping[Watch, dict[str, Any]]
+) -> dict[UUID, int]:
+    shown: dict[UUID, int] = defaultdict(int)
+    for watch, frame in frames.items():
+        for line in frame.get("lines", ()):
+            if line["direction"] == Direction.IN:
+                shown[UUID(line["id"])] += len(groups[watch])
+    return shown
 
 
 def _in_view(watch: Watch, rows: Sequence[tuple[Conversation, dict[str, Any]]]) -> dict[str, Any]:
