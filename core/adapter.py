@@ -6,11 +6,24 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import aiohttp
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.values import Accepted, Attachment, ChannelEvent, ChannelKind, Outbound, Receipt
+from core.values import Attachment, ChannelEvent, ChannelKind, Outbound, Receipt, Taken
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Limits(BaseModel):
+    """What every account may have beside its provider's own configuration: how much it sends, over all processes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    rate: float | None = Field(default=None, gt=0, le=10_000, description="Messages a second.")
+    window: int | None = Field(default=None, ge=1, description="Messages under way at once.")
+
+    @property
+    def is_set(self) -> bool:
+        return self.rate is not None or self.window is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +35,7 @@ class Account(Generic[ConfigT]):
     title: str
     config: ConfigT
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +91,8 @@ class Fetches(Protocol):
 
 
 class Intake(Protocol):
-    async def accept(self, account: str, event: ChannelEvent) -> Accepted:
-        """Return when the event is durable in the log."""
+    async def accept(self, account: str, event: ChannelEvent) -> Taken:
+        """Return when the event is durable: in the log, or in the spool while the database is away."""
         ...
 
 

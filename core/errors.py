@@ -105,6 +105,10 @@ class Unavailable(SwitchboardError):
     status = 503
 
 
+class EntryRefused(Unavailable):
+    """The log takes others and not this one. To its sender it is no different from a log that is away."""
+
+
 # What a provider said of something we sent.
 
 
@@ -148,6 +152,12 @@ class RecipientInvalid(SendError):
 
 class RecipientOptedOut(SendError):
     code = "recipient_opted_out"
+
+
+class TooLate(SendError):
+    """Its deadline passed before it could be handed over."""
+
+    code = "too_late"
 
 
 class OutcomeUnknown(SendError):

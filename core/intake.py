@@ -1,4 +1,4 @@
-"""Intake: what an adapter hands in becomes an entry of the log, durable when `accept` returns."""
+"""Intake: what an adapter hands in becomes an entry of the log, durable there or in the spool when `accept` returns."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from core.values import (
     EntryKind,
     Inbound,
     StatusUpdate,
+    Taken,
     Unreadable,
 )
 
@@ -40,13 +41,15 @@ class Intake:
         self._kind_of = kind_of  # account slug -> channel kind
         self._clock = clock
 
-    async def accept(self, account: str, event: ChannelEvent) -> Accepted:
-        return await self._writer.write(entry_of(account, self._kind_of(account), event, self._clock()))
+    async def accept(self, account: str, event: ChannelEvent) -> Taken:
+        return await self._writer.receive(entry_of(account, self._kind_of(account), event, self._clock()))
 
     async def act(
         self, name: str, *, by: str, about: Address, key: str, detail: dict[str, Any], text: str = ""
     ) -> Accepted:
         """Log what a person did. `key` is made by the client, so that a repeated request is one act.
+
+        It is not spooled: whoever did it is told at once when it cannot take effect.
 
         `about` decides the shard: the act takes its turn among that address's messages.
         """

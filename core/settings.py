@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     spool: Path | None = Field(
         default=None, description="Folder on this host's own disk for messages while the database is away."
     )
+    spool_bytes: int = Field(
+        default=1 << 30,
+        ge=1 << 20,
+        description="How much of the disk the spool may take; full, it refuses (503).",
+    )
     name: str = Field(default="", description="This process's name among those of the hub, such as web-1.")
     region: str = Field(default="CN", description="Where telephone numbers without a country code belong.")
     timezone: str = Field(default="Asia/Shanghai")
@@ -49,6 +54,10 @@ class Settings(BaseSettings):
                 f"The file in SWITCHBOARD_DATABASE_PASSWORD_FILE cannot be read: {error}."
             ) from error
         return make_url(self.database).set(password=password).render_as_string(hide_password=False)
+
+    @property
+    def spool_folder(self) -> Path:
+        return self.spool or self.data / "spool"
 
     @property
     def is_grown(self) -> bool:

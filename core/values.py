@@ -199,3 +199,11 @@ class Accepted:
     id: UUID
     seq: int
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """The event is durable on this host and follows into the log; its id and seq, and whether it is new, come then."""
+
+
+Taken = Accepted | Spooled

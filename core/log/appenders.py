@@ -222,36 +222,63 @@ JOIN log_key k USING (account, dedupe_key) JOIN log l ON l.id = k.id
 """
 
 
+_WAIT = 2.0  # seconds for a connection, and for a statement; a sender waits meanwhile
+_TRIES = 3
+
+# The server's own ends are a little earlier than ours, so that it says why. The last four make it notice within
+# seconds that we are gone, and let go of what we had locked; what we ask has an end of its own.
+_SESSION = {
+    "lock_timeout": "1500ms",
+    "statement_timeout": "1800ms",
+    "idle_in_transaction_session_timeout": "2s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "3000",
+}
+
+# What is wrong with an entry itself. All else that PostgreSQL says (it stops, has no room, only reads, lacks a table)
+# is wrong with the database, and will be mended while the spool waits.
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
 class PostgresAppender:
-    """Appends over one asyncpg connection of its own."""
+    """Appends over one asyncpg connection of its own. What was cut off is appended again: the keys keep it single."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._db: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def append(self, batch: Sequence[Prepared], recorded_at: datetime) -> None:
-        try:
-            await self._append(await self._connection(), batch, recorded_at)
-        except asyncpg.DeadlockDetectedError:
-            await self._append(await self._connection(), batch, recorded_at)
-        except (
-            OSError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            asyncpg.OperatorInterventionError,
-            asyncpg.LockNotAvailableError,
-        ) as error:
-            raise Unavailable("The database is away; send the same again in a moment.") from error
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._append(await self._connection(), batch, recorded_at)
+            except _REFUSALS:
+                raise
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if not isinstance(error, asyncpg.DeadlockDetectedError):
+                    # Whatever state it is in: a new one is certain. After a time-out it would wait for an answer first.
+                    self._drop()
+                if not (tries_left and _is_worth_another(error)):
+                    raise Unavailable("The database is away; send the same again in a moment.") from error
+            else:
+                return
 
     async def _connection(self) -> "asyncpg.Connection[asyncpg.Record]":
         if self._db is None or self._db.is_closed():
             self._db = await asyncpg.connect(
-                self._dsn,
-                timeout=5,
-                command_timeout=10,
-                server_settings={"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"},
+                self._dsn, timeout=_WAIT, command_timeout=_WAIT, server_settings=_SESSION
             )
         return self._db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.terminate()
+            self._db = None
 
     async def _append(
         self, db: "asyncpg.Connection[asyncpg.Record]", batch: Sequence[Prepared], recorded_at: datetime
@@ -309,3 +336,15 @@ class PostgresAppender:
     async def close(self) -> None:
         if self._db is not None and not self._db.is_closed():
             await self._db.close(timeout=2)
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    """A deadlock, or a connection that was cut: the server may have come back since we last asked it."""
+    return isinstance(
+        error,
+        asyncpg.DeadlockDetectedError
+        | asyncpg.PostgresConnectionError
+        | asyncpg.AdminShutdownError
+        | asyncpg.CrashShutdownError
+        | ConnectionError,
+    )

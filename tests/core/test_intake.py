@@ -16,10 +16,12 @@ from core.log.verify import verify
 from core.log.writer import LogWriter
 from core.storable import storable, storable_json, storable_key
 from core.values import (
+    Accepted,
     Address,
     Attachment,
     CallEvent,
     CallPhase,
+    ChannelEvent,
     ChannelKind,
     DeliveryState,
     Direction,
@@ -47,14 +49,20 @@ def _inbound(**changes: Any) -> Inbound:
     return Inbound(**{**given, **changes})
 
 
+async def _accept(intake: Intake, event: ChannelEvent) -> Accepted:
+    taken = await intake.accept("main", event)
+    assert isinstance(taken, Accepted), "there is no spool here"
+    return taken
+
+
 def _data(event: Inbound) -> Any:
     return orjson.loads(entry_of("main", ChannelKind.SMS, event, NOON).data)
 
 
 async def test_an_accepted_event_stands_in_the_log(db: Database, writer: LogWriter) -> None:
     intake = Intake(writer, {"main": ChannelKind.SMS}.__getitem__, lambda: NOON)
-    accepted = await intake.accept("main", _inbound())
-    again = await intake.accept("main", _inbound())
+    accepted = await _accept(intake, _inbound())
+    again = await _accept(intake, _inbound())
     assert (again.id, again.is_new) == (accepted.id, False)
     async with db.read() as session:
         (entry,) = await reader.after(session, 0, 10)
@@ -280,7 +288,7 @@ async def test_both_engines_take_whatever_an_adapter_hands_in(
     db: Database, writer: LogWriter, events: list[Inbound | StatusUpdate]
 ) -> None:
     intake = Intake(writer, lambda slug: ChannelKind.SMS, lambda: NOON)
-    accepted = [await intake.accept("main", event) for event in events]
+    accepted = [await _accept(intake, event) for event in events]
     keys = {event.dedupe_key: taken.seq for event, taken in zip(events, accepted, strict=True)}
     assert len(set(keys.values())) == len(keys)
     async with db.read() as session:

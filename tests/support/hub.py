@@ -16,6 +16,7 @@ from sqlmodel import SQLModel, col
 import crm.tables  # noqa: F401  # declares the CRM's tables
 from core import outbox, parties
 from core.addresses import shard_of
+from core.claims import claim
 from core.clock import Clock
 from core.consumers import Consumer, ConsumerRunner
 from core.database import Database
@@ -28,6 +29,7 @@ from core.tables import ActOutcome, OutboxItem, Party
 from core.values import (
     Accepted,
     Address,
+    ChannelEvent,
     ChannelKind,
     DeliveryState,
     Inbound,
@@ -190,8 +192,7 @@ class DeskHub:
     ) -> Accepted:
         """Put a message into the log without waiting for what becomes of it."""
         id = id or str(uuid4())
-        return await self.intake.accept(
-            LINE,
+        return await self._accepted(
             Inbound(
                 external_id=id,
                 dedupe_key=f"in:{id}",
@@ -252,12 +253,16 @@ class DeskHub:
             known = (await parties.addresses_of(session, [root.id])).get(root.id)
         return Address(known[0].scheme, known[0].value) if known else Address("hub", str(party))
 
+    async def _accepted(self, event: ChannelEvent) -> Accepted:
+        taken = await self.intake.accept(LINE, event)
+        assert isinstance(taken, Accepted), "there is no spool here"
+        return taken
+
     async def status(
         self, external_id: str, state: DeliveryState, *, recipient: str | None = SHOP_PHONE, error: str = ""
     ) -> int:
         """What the provider says became of a message."""
-        accepted = await self.intake.accept(
-            LINE,
+        accepted = await self._accepted(
             StatusUpdate(
                 external_id=external_id,
                 dedupe_key=f"status:{external_id}:{state}",
@@ -273,8 +278,7 @@ class DeskHub:
 
     async def unreadable(self, reason: str, sender: str | None = SHOP_PHONE) -> int:
         """An authentic request that could not be decoded."""
-        accepted = await self.intake.accept(
-            LINE,
+        accepted = await self._accepted(
             Unreadable(
                 dedupe_key=f"unreadable:{uuid4()}",
                 reason=reason,
@@ -292,12 +296,12 @@ class DeskHub:
         sender = Sender(
             self.db, self.writer, lambda account: self.provider, lambda account: ChannelKind.SMS, self.clock
         )
-        settled = [(item.id, await sender(item)) for item in await self._claimed()]
+        settled = [(item, await sender(item)) for item in await self._claimed()]
         await outbox.settle(self.db, settled)
         await self.consumer.caught_up()
 
     async def _claimed(self) -> list[Item]:
-        return [item for item in await outbox.claim(self.db, self.clock(), 100) if item.job == SEND]
+        return [item for item in (await claim(self.db, self.clock(), 100)).items if item.job == SEND]
 
     # What became of it.
 

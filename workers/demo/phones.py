@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from channels.sms.simulator import signed_request
 from core.adapter import Hook
-from core.values import Accepted, Address
+from core.values import Address, Taken
 from workers.assemble import Hub
 from workers.web.webhooks import headers_of
 
@@ -13,7 +13,7 @@ ACCOUNT: Final = "demo-sms"
 LONGEST: Final = 1000
 
 
-async def text_in(hub: Hub, sender: Address, text: str, id: str = "") -> Accepted:
+async def text_in(hub: Hub, sender: Address, text: str, id: str = "") -> Taken:
     """Let a phone send a short message; returns once it is durable. A repeated `id` is the same message."""
     at = hub.clock()
     url = f"{hub.settings.origin}/hooks/{ACCOUNT}/message"

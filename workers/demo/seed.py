@@ -26,7 +26,7 @@ from core.sending import SEND, Sender
 from core.settings import Settings
 from core.tables import Cursor
 from core.users import all_users
-from core.values import Accepted
+from core.values import Accepted, Taken
 from crm.blueprint.publishing import publish
 from crm.blueprint.reading import check_folder
 from crm.consumer import CrmConsumer
@@ -198,9 +198,11 @@ class _Loader:
         self._clock.at = group[-1].at + timedelta(seconds=1)
         accepted = await asyncio.gather(*(self._take(step) for step in group))
         await self._digest()
-        await self._send({one.seq: step.at for one, step in zip(accepted, group, strict=True)})
+        await self._send(
+            {one.seq: step.at for one, step in zip(accepted, group, strict=True) if isinstance(one, Accepted)}
+        )
 
-    async def _take(self, step: Step) -> Accepted:
+    async def _take(self, step: Step) -> Taken:
         _moment.set(step.at)
         if not step.act:
             id = hashlib.sha256(step.key.encode()).hexdigest()[:32]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from core.values import Accepted
+from core.values import Taken
 from crm.collection.periods import span_of
 from crm.tables import Conversation, Submission
 from workers.assemble import Hub
@@ -59,7 +59,7 @@ class Traffic:
                 # A visitor may break anything here; the shops go on writing.
                 log.exception("pretended message failed")
 
-    async def next(self) -> Accepted:
+    async def next(self) -> Taken:
         """One more message, of whatever kind is its turn."""
         step = await self.choose(self._hub.clock())
         return await text_in(self._hub, step.address, step.text)

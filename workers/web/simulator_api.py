@@ -14,7 +14,7 @@ from core.log import reader
 from core.parties import UNKNOWN
 from core.tables import Content, Endpoint, Line, Party, PartyKey
 from core.text import folded
-from core.values import Address
+from core.values import Accepted, Address
 from crm.desk import timeline
 from workers.assemble import Hub
 from workers.demo.people import people
@@ -147,8 +147,8 @@ async def _send(request: web.Request) -> web.Response:
     hub = _demo(request)
     address = _number(request)
     body = await parsed(request, MessageBody)
-    accepted = await text_in(hub, address, body.text, body.id)
-    return answer({"id": str(accepted.id)})
+    taken = await text_in(hub, address, body.text, body.id)
+    return answer({"id": str(taken.id) if isinstance(taken, Accepted) else None})
 
 
 async def _traffic(request: web.Request) -> web.Response:

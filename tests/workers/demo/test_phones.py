@@ -186,8 +186,9 @@ async def test_outside_the_demo_there_are_neither_phones_nor_doors(settings: Set
 async def test_other_shops_write_what_can_be_read(hub: Hub) -> None:
     traffic = Traffic(hub, running=False)
     for _ in range(12):
-        accepted = await traffic.next()
-        assert accepted.is_new
+        taken = await traffic.next()
+        assert isinstance(taken, Accepted)
+        assert taken.is_new
     await hub.caught_up()
     assert hub.crm.parked == 0
 
