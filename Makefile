@@ -56,7 +56,15 @@ format: $(DEV) ## Put the Python files into the one style
 assets: $(ASSETS) ## Build the browser's files into web/dist
 .PHONY: up-demo
 up-demo: ## Start the demo in a container
-	docker compose run --build --rm --service-ports switchboard demo
+	docker build --tag switchboard .
+	docker run --rm --init --publish 127.0.0.1:8080:8080 switchboard demo
+.PHONY: up-grown
+up-grown: $(RUNTIME) $(ASSETS) ## Start the grown size with the demo's data: PostgreSQL, Redis, many processes, https
+	scripts/system-packages postgresql redis-server nginx-light openssl
+	$(VENV)/bin/python -m workers.grown $(ARGS)
+.PHONY: compose
+compose: $(RUNTIME) ## Make docker-compose.yml anew from workers/processes.py
+	$(VENV)/bin/python -m workers.compose
 
 .PHONY: lock
 lock: ## Lock the packages named in requirements*.in; UPGRADE=1 takes newer ones
