@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from core.log.appenders import Prepared
 from core.settings import Settings
+from core.values import Accepted
 from workers.assemble import Hub, assemble, running
 from workers.demo.people import people
 from workers.demo.traffic import Traffic
