@@ -1,6 +1,8 @@
 """Passwords: argon2id on threads of its own, and what a password must be."""
 
 import asyncio
+import contextlib
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,6 +18,7 @@ T = TypeVar("T")
 _SHORTEST = 10
 _LONGEST = 200  # a hash of a megabyte would be work for us and none for the sender
 _MOST_WAITING = 64  # each hash takes memory_kib while it runs; those who wait take only their turn
+_CLEAR = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1
 _OBVIOUS = ("password", "switchboard", "administrator", "qwertyuiop", "1234567890", "0123456789")
 
 
@@ -30,6 +33,16 @@ def check_new(password: str, login: str) -> None:
         raise BadInput("The password is easily guessed; use several unrelated words.", field="password")
     if len(login) > 3 and login.casefold() in lower:
         raise BadInput("The password holds the login name; choose one without it.", field="password")
+
+
+def invented(login: str) -> str:
+    """A password for somebody else to begin with: sixteen signs (80 bits) that cannot be mistaken for each other."""
+    while True:
+        signs = "".join(secrets.choice(_CLEAR) for _ in range(16))
+        password = "-".join(signs[start : start + 4] for start in range(0, 16, 4))
+        with contextlib.suppress(BadInput):
+            check_new(password, login)
+            return password
 
 
 class Hasher:

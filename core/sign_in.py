@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -118,6 +118,7 @@ class SignIns:
             )
         )
         await tx.session.flush()
+        await tx.session.execute(update(UserRow).where(col(UserRow.id) == user.id).values(seen_at=at))
         return SignedIn(user=user, token=token, csrf=csrf)
 
     async def who(self, token: str) -> tuple[User, str] | None:
@@ -149,18 +150,17 @@ class SignIns:
     async def change_password(self, user: User, old: str, new: str) -> SignedIn:
         """The user's own change: every sign-in ends, and the one that is returned begins."""
         await self._confirm(user, old)
-        check_new(new, user.login)
-        password_hash = await self._hasher.hash(new)
+        if user.has_given_password and new == old:
+            raise BadInput("Choose a password that nobody else knows.", field="password")
+        password_hash = await self.hash_new(new, user.login)
         async with self._db.begin() as tx:
             await self.users.set_password(tx, user.id, password_hash)
-            return await self.begin(tx, user)
+            return await self.begin(tx, replace(user, has_given_password=False))
 
-    async def reset_password(self, user: User, new: str) -> None:
-        """An administrator's change for somebody else."""
-        check_new(new, user.login)
-        password_hash = await self._hasher.hash(new)
-        async with self._db.begin() as tx:
-            await self.users.set_password(tx, user.id, password_hash)
+    async def hash_new(self, password: str, login: str) -> str:
+        """The hash of a password that somebody is to have. Raises BadInput when it is too easily guessed."""
+        check_new(password, login)
+        return await self._hasher.hash(password)
 
     async def propose_totp(self, user: User) -> str:
         """The secret for the user's app; it counts once `confirm_totp` has seen a code made from it."""
@@ -244,6 +244,7 @@ class SignIns:
                 await tx.session.execute(
                     update(SignIn).where(col(SignIn.token_digest) == digest).values(seen_at=at)
                 )
+                await tx.session.execute(update(UserRow).where(col(UserRow.id) == user.id).values(seen_at=at))
             ends_at = min(sign_in.expires_at, at + self._idle)
         known = _Known(user_of(user), sign_in.csrf, ends_at, at)
         self._known[digest] = known

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -37,6 +37,11 @@ class User:
     locale: str = ""
     has_totp: bool = False
     disabled_at: datetime | None = None
+    created_at: datetime | None = None
+    seen_at: datetime | None = field(default=None, compare=False)
+    has_given_password: bool = (
+        False  # somebody else knows it: its owner has to choose one before anything else
+    )
 
     @property
     def is_disabled(self) -> bool:
@@ -60,6 +65,9 @@ def user_of(row: UserRow) -> User:
         locale=row.locale,
         has_totp=bool(row.totp_secret),
         disabled_at=row.disabled_at,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        has_given_password=row.password_given_at is not None,
     )
 
 
@@ -93,13 +101,17 @@ class Users:
         login: str,
         name: str,
         password_hash: str = "",
+        is_password_given: bool = False,
         roles: Sequence[str] = (),
         unit: str = "",
         queues: Sequence[str] = (),
         territories: Sequence[str] = (),
         locale: str = "",
     ) -> User:
-        """Without a password hash the user exists and cannot sign in. Raises Conflict when the login is taken."""
+        """Without a password hash the user exists and cannot sign in. Raises Conflict when the login is taken.
+
+        A password that was given by somebody else opens nothing but the page on which its owner chooses another.
+        """
         login = folded_login(login)
         if not _LOGIN.fullmatch(login):
             raise BadInput(
@@ -110,6 +122,7 @@ class Users:
             login=login,
             name=_checked_name(name),
             password_hash=password_hash,
+            password_given_at=self._clock() if is_password_given else None,
             roles=list(roles),
             unit=unit,
             queues=list(queues),
@@ -145,6 +158,8 @@ class Users:
         locale: str | None = None,
     ) -> User:
         """Change what is given, leave the rest. The last administrator keeps the role (Conflict)."""
+        if roles is not None:
+            await _hold(tx)
         row = await _row(tx.session, id)
         was_administrator = ADMINISTRATOR in row.roles
         if name is not None:
@@ -166,6 +181,7 @@ class Users:
 
     async def disable(self, tx: Tx, id: UUID) -> User:
         """Nobody is deleted, since the log names them; a disabled user is signed out everywhere."""
+        await _hold(tx)
         row = await _row(tx.session, id)
         row.disabled_at = row.disabled_at or self._clock()
         await self._save(tx, id)
@@ -180,10 +196,13 @@ class Users:
         await self._save(tx, id)
         return user_of(row)
 
-    async def set_password(self, tx: Tx, id: UUID, password_hash: str) -> None:
+    async def set_password(
+        self, tx: Tx, id: UUID, password_hash: str, *, is_password_given: bool = False
+    ) -> None:
         """Signs the user out everywhere: who knew the old password is out with it."""
         row = await _row(tx.session, id)
         row.password_hash = password_hash
+        row.password_given_at = self._clock() if is_password_given else None
         await self._save(tx, id)
         await self._end_sign_ins(tx, id)
 
@@ -228,6 +247,11 @@ async def _row(session: AsyncSession, id: UUID) -> UserRow:
     if row is None:
         raise NotFound("There is no such user.", user=str(id))
     return row
+
+
+async def _hold(tx: Tx) -> None:
+    """Let nobody else change users until this transaction ends: of two last administrators one stays."""
+    await tx.session.execute(select(col(UserRow.id)).order_by(col(UserRow.id)).with_for_update())
 
 
 async def _administrators(session: AsyncSession) -> int:

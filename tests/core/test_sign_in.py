@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from core.database import Database
 from core.errors import BadCredentials, BadInput, Conflict, TooManyRequests, TotpRequired
-from core.passwords import Hasher
+from core.passwords import Hasher, invented
 from core.sign_in import SignIns, is_csrf_valid
 from core.tables import SignIn
 from core.users import User, by_id
@@ -215,11 +215,34 @@ async def test_a_password_is_changed_by_who_knows_it(desk: SignIns, li: User) ->
         await desk.change_password(li, _PASSWORD, "short")
 
 
-async def test_an_administrator_resets_a_password(desk: SignIns, li: User) -> None:
+async def test_a_given_password_is_marked_until_its_owner_chooses_another(
+    db: Database, desk: SignIns, li: User
+) -> None:
     token = (await desk.sign_in("li.wei", _PASSWORD, remote=_REMOTE)).token
-    await desk.reset_password(li, "another horse entirely")
+    given = invented("li.wei")
+    hashed = await desk.hash_new(given, "li.wei")
+    async with db.begin() as tx:
+        await desk.users.set_password(tx, li.id, hashed, is_password_given=True)
     assert await desk.who(token) is None
-    await desk.sign_in("li.wei", "another horse entirely", remote=_REMOTE)
+    entered = await desk.sign_in("li.wei", given, remote=_REMOTE)
+    assert entered.user.has_given_password
+    with pytest.raises(BadInput, match="nobody else knows"):
+        await desk.change_password(entered.user, given, given)
+    chosen = await desk.change_password(entered.user, given, "another horse entirely")
+    assert not chosen.user.has_given_password
+    again = await desk.sign_in("li.wei", "another horse entirely", remote=_REMOTE)
+    assert not again.user.has_given_password
+
+
+async def test_when_a_user_was_last_here_is_known_after_the_sign_in_ended(
+    db: Database, desk: SignIns, li: User, clock: SetClock
+) -> None:
+    token = (await desk.sign_in("li.wei", _PASSWORD, remote=_REMOTE)).token
+    clock.pass_(minutes=10)
+    assert await desk.who(token)
+    await desk.sign_out(token)
+    async with db.read() as session:
+        assert (await by_id(session, li.id)).seen_at == clock()
 
 
 async def test_everywhere_means_everywhere(db: Database, desk: SignIns, li: User) -> None:

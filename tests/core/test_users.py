@@ -1,5 +1,6 @@
 """Users are created once, changed with care and never left without an administrator."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ import pytest
 from core import users
 from core.database import Database
 from core.errors import BadInput, Conflict, NotFound
-from core.users import User, Users
+from core.users import ADMINISTRATOR, User, Users
 
 _AT = datetime(2026, 11, 18, tzinfo=UTC)
 
@@ -141,3 +142,19 @@ async def test_a_second_factor_is_confirmed_before_it_counts(db: Database, staff
         await tx.session.flush()
     async with db.read() as session:
         assert not (await users.by_id(session, made.id)).has_totp
+
+
+async def test_two_administrators_who_disable_each_other_at_once_leave_one(
+    db: Database, staff: Users
+) -> None:
+    async def disable(id: UUID) -> None:
+        async with db.begin() as tx:
+            await staff.disable(tx, id)
+
+    first = await _admin(db, staff)
+    async with db.begin() as tx:
+        second = await staff.create(tx, login="second", name="Second", roles=[ADMINISTRATOR])
+    told = await asyncio.gather(disable(first.id), disable(second.id), return_exceptions=True)
+    assert [type(each) for each in told if each is not None] == [Conflict]
+    async with db.read() as session:
+        assert len(await users.all_users(session)) == 1
