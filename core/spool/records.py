@@ -111,7 +111,7 @@ def decode(payload: bytes) -> Entry:
             thread=thread,
             in_reply_to=UUID(hex=reply) if reply else None,
         )
-    except (struct.error, TypeError, OverflowError) as error:
+    except (struct.error, ValueError, TypeError, OverflowError) as error:
         raise ValueError("not a record of the spool") from error
 
 
