@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from workers.web.webhooks import LARGEST_BODY
+LARGEST_BODY: Final = 1024 * 1024
+"""As workers/web/webhooks.py has it, which would bring the whole hub along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class Proxy:
     scratch: str
     """A folder that the proxy may write to."""
     user: str = ""
-    """Whom its workers run as when it is started by root; nobody else may change users."""
+    """Whom its workers run as, and the group, when it is started by root; nobody else may change users."""
 
 
 def nginx_conf(proxy: Proxy) -> str:
@@ -38,11 +40,12 @@ _CONF = """\
 # Made from workers/proxy.py: change it there.
 {user}daemon off;
 worker_processes auto;
+worker_rlimit_nofile 8192;
 pid {scratch}/nginx.pid;
 error_log stderr warn;
 
 events {{
-    worker_connections 8192;
+    worker_connections 4000;
 }}
 
 http {{

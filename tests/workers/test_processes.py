@@ -10,7 +10,7 @@ import yaml
 
 from tests.conftest import skip_unless_ci
 from tests.support.compose_file import ComposeFile
-from workers import compose
+from workers import compose, proxy
 from workers.processes import TABLE, WEB, Keeps, Process
 from workers.proxy import Proxy, nginx_conf
 
@@ -110,6 +110,12 @@ def test_the_image_is_built_in_stages_and_runs_as_nobody_special() -> None:
     assert not [line for line in last_stage if "pip" in line or "npm" in line]
     for folder in ("/data", "/spool"):
         assert any(folder in line for line in last_stage)
+
+
+def test_the_proxy_lets_through_what_the_hub_takes() -> None:
+    from workers.web import webhooks
+
+    assert proxy.LARGEST_BODY == webhooks.LARGEST_BODY
 
 
 @pytest.fixture

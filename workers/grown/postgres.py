@@ -1,10 +1,14 @@
 """A PostgreSQL server of our own on loopback: its programs, its user, its data folder, whether it answers."""
 
+import asyncio
+import grp
 import os
 import pwd
 import shutil
+import signal
+import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +18,9 @@ from core.errors import ConfigInvalid
 # PostgreSQL refuses to run as root. Debian's package brings the first user, every machine has the second.
 UNPRIVILEGED: Final = ("postgres", "nobody")
 SUPERUSER: Final = "postgres"
+STOP_SIGNAL: Final = (
+    signal.SIGINT
+)  # in order, cutting connections: without it, the last client would decide when
 _READY_LINE: Final = 7
 
 
@@ -46,6 +53,23 @@ class RunsAs:
     gid: int | None = None
     extra_groups: tuple[int, ...] | None = None
 
+    @property
+    def names(self) -> str:
+        """The user and its group by name; empty when it is ourselves."""
+        if self.uid is None or self.gid is None:
+            return ""
+        return f"{pwd.getpwuid(self.uid).pw_name} {grp.getgrgid(self.gid).gr_name}"
+
+    def can_enter(self, path: Path) -> bool:
+        """Whether it may go through every folder on the way to `path`, as far as their modes tell."""
+        if self.uid is None:
+            return True
+        return all(
+            folder.stat().st_mode & stat.S_IXOTH or folder.stat().st_uid == self.uid
+            for folder in path.resolve().parents
+            if folder.exists()
+        )
+
     def own(self, path: Path) -> None:
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
@@ -68,16 +92,15 @@ def choose_user() -> RunsAs:
     )
 
 
-def initialise(folder: Path, user: RunsAs, *, password_file: Path | None = None) -> None:
-    """Make a cluster in `folder`/data. With a password file whoever comes over TCP has to know what is in it."""
+def initialise(folder: Path, user: RunsAs, *, wants_passwords: bool = False) -> None:
+    """Make a cluster in `folder`/data. Who reaches the folder may enter over its socket; TCP may want passwords."""
     user.own(folder)
-    access = ["--auth=trust"]
-    if password_file is not None:
-        access = ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}"]
+    over_tcp = "scram-sha-256" if wants_passwords else "trust"
     _run(
         [
             str(find_programs() / "initdb"),
-            *("-D", str(folder / "data"), "-U", SUPERUSER, *access),
+            *("-D", str(folder / "data"), "-U", SUPERUSER),
+            *("--auth-local=trust", f"--auth-host={over_tcp}"),
             *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
         ],
         folder,
@@ -107,24 +130,43 @@ def is_ready(folder: Path, pid: int) -> bool:
 
 def execute(folder: Path, port: int, *statements: str, database: str = SUPERUSER) -> str:
     """Run statements as the superuser, each in its own transaction; returns what they printed."""
-    commands = [part for statement in statements for part in ("-c", statement)]
+    # Not as arguments, which everybody on this machine can read.
     return _run(
         [
             str(find_programs() / "psql"),
             *("-h", str(folder), "-p", str(port), "-U", SUPERUSER, "-d", database),
             *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
-            *commands,
         ],
         folder,
         OURSELVES,
         "psql",
+        "".join(f"{statement};\n" for statement in statements),
     )
 
 
-def _run(argv: list[str], folder: Path, user: RunsAs, what: str) -> str:
+def serves(folder: Path, port: int, name: str, password: str) -> Callable[[int], Awaitable[bool]]:
+    """The health of a server with a database and its owner, both of this name; it makes them when they are missing."""
+
+    async def answers(pid: int) -> bool:
+        if not is_ready(folder, pid):
+            return False
+        await asyncio.to_thread(_provide, folder, port, name, password)
+        return True
+
+    return answers
+
+
+def _provide(folder: Path, port: int, name: str, password: str) -> None:
+    if not execute(folder, port, f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'"):
+        execute(folder, port, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    if not execute(folder, port, f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        execute(folder, port, f"CREATE DATABASE {name} OWNER {name}")
+
+
+def _run(argv: list[str], folder: Path, user: RunsAs, what: str, given: str = "") -> str:
     ran = subprocess.run(
         argv,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
