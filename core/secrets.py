@@ -13,6 +13,20 @@ _KEPT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LARGEST = 64 * 1024
 
 
+def is_reference(text: str) -> bool:
+    """Whether the text says where a secret lies, in one of the three ways that `Secrets` knows."""
+    kind, _, name = text.partition(":")
+    match kind:
+        case "env":
+            return _VARIABLE.fullmatch(name) is not None
+        case "file":
+            return Path(name).is_absolute()
+        case "keep":
+            return _KEPT.fullmatch(name) is not None
+        case _:
+            return False
+
+
 class Secrets:
     """Resolves references. `env:NAME` and `file:/PATH` are given to us, `keep:NAME` we make once and keep.
 
@@ -35,19 +49,19 @@ class Secrets:
 
     def resolve(self, reference: str) -> str:
         """The secret itself. Raises SecretMissing, whose text names the reference and says what to do."""
+        if not is_reference(reference):
+            # It may be a secret that was pasted in the wrong place, so it is not repeated.
+            raise SecretMissing(
+                "A secret must be named as env:NAME, file:/ABSOLUTE/PATH or keep:name, not written out."
+            )
         kind, _, name = reference.partition(":")
         match kind:
-            case "env" if _VARIABLE.fullmatch(name):
+            case "env":
                 value = self._from_environment(name)
-            case "file" if Path(name).is_absolute():
+            case "file":
                 value = _from_file(Path(name))
-            case "keep" if _KEPT.fullmatch(name):
-                value = self._kept(name)
             case _:
-                # The reference itself may be a secret that was pasted in the wrong place, so it is not repeated.
-                raise SecretMissing(
-                    "A secret must be named as env:NAME, file:/ABSOLUTE/PATH or keep:name, not written out."
-                )
+                value = self._kept(name)
         self._seen.add(value)
         return value
 

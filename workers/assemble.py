@@ -124,6 +124,7 @@ async def _build(
         SEND: Sender(db, writer, accounts.adapter, accounts.kind_of, clock),
         "fetch": jobs.Fetcher(db, accounts.adapter, files),
         "wake": jobs.Waker(intake),
+        jobs.NOTE: jobs.Noter(intake),
     }
     runner = JobRunner(db, work, clock, pressure=lambda: writer.rate)
     live.on_queued(runner.wake)

@@ -19,11 +19,19 @@ from crm.blueprint.difference import Weight, difference
 from crm.blueprint.publishing import publish, roll_back
 from crm.blueprint.store import load
 from crm.erasure import crm_eraser
+from workers.administration import accounts, users
+from workers.administration.acts import Actor
 from workers.assemble import Hub
 
 
 class Args(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    os_user: str = ""  # who sits at the command line, by the system's name for them
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(os_user=self.os_user)
 
 
 class UserAdd(Args):
@@ -105,24 +113,23 @@ async def _add_user(hub: Hub, args: UserAdd) -> dict[str, Any]:
         async with hub.db.read() as session:
             has_one = any(ADMINISTRATOR in user.roles for user in await all_users(session))
         if not has_one:
-            async with hub.db.begin() as tx:
-                first = await hub.users.first_administrator(
-                    tx, login=args.login, name=name, password_hash=args.password_hash
+            return shown(
+                await users.add_first_administrator(
+                    hub, args.actor, login=args.login, name=name, password_hash=args.password_hash
                 )
-            return shown(first)
-    roles = (*args.roles, *([ADMINISTRATOR] if args.is_first_administrator else []))
-    _check_roles(hub, roles)
-    async with hub.db.begin() as tx:
-        user = await hub.users.create(
-            tx,
+            )
+    return shown(
+        await users.add(
+            hub,
+            args.actor,
             login=args.login,
             name=name,
             password_hash=args.password_hash,
-            roles=roles,
+            roles=(*args.roles, *([ADMINISTRATOR] if args.is_first_administrator else [])),
             unit=args.unit,
             queues=args.queues,
         )
-    return shown(user)
+    )
 
 
 async def _change_user(hub: Hub, args: UserChange) -> dict[str, Any]:
@@ -131,58 +138,34 @@ async def _change_user(hub: Hub, args: UserChange) -> dict[str, Any]:
     if user is None:
         raise NotFound(f"There is no user {args.login}; `switchboard users list --all` shows whom there is.")
     if args.roles is not None:
-        _check_roles(hub, args.roles)
-    async with hub.db.begin() as tx:
-        if args.roles is not None:
-            user = await hub.users.change(tx, user.id, roles=args.roles)
-        if args.password_hash:
-            await hub.users.set_password(tx, user.id, args.password_hash)
-        if args.is_disabled is not None:
-            change = hub.users.disable if args.is_disabled else hub.users.enable
-            user = await change(tx, user.id)
+        user = await users.change(hub, args.actor, user.id, roles=args.roles)
+    if args.password_hash:
+        user = await users.set_password(hub, args.actor, user.id, args.password_hash, is_given=False)
+    if args.is_disabled is not None:
+        user = await users.set_disabled(hub, args.actor, user.id, args.is_disabled)
     return shown(user)
 
 
-def _check_roles(hub: Hub, roles: tuple[str, ...]) -> None:
-    if not hub.book.has_any:
-        return
-    known = {role.id for role in hub.book.current.blueprint.roles} | {ADMINISTRATOR}
-    if unknown := [role for role in roles if role not in known]:
-        raise BadInput(f"There is no role {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
-
-
 async def _add_account(hub: Hub, args: AccountAdd) -> dict[str, Any]:
-    async with hub.db.begin() as tx:
-        await hub.accounts.create(
-            tx,
-            slug=args.slug,
-            provider=args.provider,
-            title=args.title,
-            config=args.config,
-            secrets=args.secrets,
-            at=hub.clock(),
-        )
-    return {"slug": args.slug, "hooks": hooks(hub, args.slug)}
-
-
-def hooks(hub: Hub, slug: str) -> list[str]:
-    """The addresses that the provider is told."""
-    actions = hub.accounts.spec(slug).actions
-    return [f"{hub.settings.origin}/hooks/{slug}/{action}" for action in actions]
+    hooks = await accounts.add(
+        hub,
+        args.actor,
+        slug=args.slug,
+        provider=args.provider,
+        title=args.title,
+        config=args.config,
+        secrets=args.secrets,
+    )
+    return {"slug": args.slug, "hooks": hooks}
 
 
 async def _change_account(hub: Hub, args: AccountChange) -> dict[str, Any]:
-    async with hub.db.begin() as tx:
-        await hub.accounts.update(tx, args.slug, at=hub.clock(), is_enabled=args.is_enabled)
+    await accounts.set_enabled(hub, args.actor, args.slug, args.is_enabled)
     return {"slug": args.slug, "enabled": args.is_enabled}
 
 
 async def _test_account(hub: Hub, args: AccountChange) -> dict[str, Any]:
-    """Whether the account could be used: configuration and secrets are checked anew, nothing is sent."""
-    async with hub.db.read() as session:
-        await hub.accounts.load(session)
-    hub.accounts.adapter(args.slug)
-    return {"slug": args.slug, "hooks": hooks(hub, args.slug)}
+    return {"slug": args.slug, "hooks": await accounts.check(hub, args.slug)}
 
 
 async def _publish(hub: Hub, args: BlueprintPublish) -> dict[str, Any]:
@@ -204,7 +187,7 @@ async def _publish(hub: Hub, args: BlueprintPublish) -> dict[str, Any]:
             note=args.note,
             at=hub.clock(),
         )
-    return await _published(hub, version, args.author)
+    return await _published(hub, version, args)
 
 
 async def _roll_back(hub: Hub, args: BlueprintRollback) -> dict[str, Any]:
@@ -213,7 +196,7 @@ async def _roll_back(hub: Hub, args: BlueprintRollback) -> dict[str, Any]:
         version = await roll_back(
             tx, args.version, author=args.author, approved_by=args.approved_by, at=hub.clock()
         )
-    return await _published(hub, version, args.author)
+    return await _published(hub, version, args)
 
 
 def _check_two_people(author: str, approved_by: str) -> None:
@@ -221,7 +204,7 @@ def _check_two_people(author: str, approved_by: str) -> None:
         raise Conflict("A second person approves a blueprint: --approved-by names somebody else.")
 
 
-async def _published(hub: Hub, version: int, author: str) -> dict[str, Any]:
+async def _published(hub: Hub, version: int, args: BlueprintPublish | BlueprintRollback) -> dict[str, Any]:
     await hub.book.load(hub.db)
     current = hub.book.current.blueprint
     await hub.intake.act(
@@ -229,7 +212,13 @@ async def _published(hub: Hub, version: int, author: str) -> dict[str, Any]:
         by="",
         about=NOBODY,
         key=f"blueprint:{version}",
-        detail={"version": version, "hash": current.hash, "author": author},
+        detail={
+            "version": version,
+            "hash": current.hash,
+            "author": args.author,
+            "approved_by": args.approved_by,
+            "os_user": args.os_user,
+        },
     )
     return {"version": version, "hash": current.hash}
 

@@ -1,7 +1,8 @@
-"""The hub's own jobs beside sending: fetching attachments, ending snoozes."""
+"""The hub's own jobs beside sending: fetching attachments, ending snoozes, logging what administrators changed."""
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from core import outbox
@@ -10,13 +11,14 @@ from core.clock import Clock, now
 from core.database import Database
 from core.errors import BadInput, SendError
 from core.files import FileStore
-from core.intake import Intake
+from core.intake import NOBODY, Intake
 from core.outbox import Item, ItemState, Outcome, Settled
 from core.tables import File
 from core.values import Attachment
 
 log = logging.getLogger(__name__)
 
+NOTE = "note"
 _LARGEST_ATTACHMENT = 25 * 1024 * 1024
 
 
@@ -72,3 +74,19 @@ class Waker:
             "wake", by="", about=item.address, key=f"wake:{item.id}", detail=dict(item.payload)
         )
         return Settled(ItemState.DONE)
+
+
+class Noter:
+    """Logs an administrator's act that was committed with its change, should its own process not have done so."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def __call__(self, item: Item) -> Outcome:
+        await note(self._intake, item.payload)
+        return Settled(ItemState.DONE)
+
+
+async def note(intake: Intake, said: dict[str, Any]) -> None:
+    """Into the log, once: both who made the change and the job use its key."""
+    await intake.act(said["act"], by=said["by"], about=NOBODY, key=said["key"], detail=dict(said["detail"]))

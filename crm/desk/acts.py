@@ -18,6 +18,7 @@ from crm.collection import corrections
 from crm.desk import conversations, merging
 from crm.desk.conversations import ConversationState
 from crm.desk.known import remember_parties, root_of
+from crm.desk.vocabulary import ADMINISTRATION
 from crm.desk.work import Work
 from crm.tables import Conversation, Person
 
@@ -284,7 +285,7 @@ async def _put_party(work: Work, entry: Logged) -> None:
 
 
 async def _no_effect(work: Work, entry: Logged) -> None:
-    """Acts that others apply; they stand in the log for the record."""
+    """Acts that others have applied already; they stand in the log for the record."""
 
 
 ACTS: dict[str, Act] = {
@@ -309,4 +310,5 @@ ACTS: dict[str, Act] = {
     "figure.correct": corrections.correct,
     "blueprint.published": _no_effect,
     "erase": _no_effect,
+    **dict.fromkeys(ADMINISTRATION, _no_effect),
 }

@@ -98,6 +98,19 @@ ACTS = {
     "figure.correct": "Figure corrected",
     "erase": "Personal data erased",
 }
+ADMINISTRATION = {
+    "user.added": "User added",
+    "user.changed": "User changed",
+    "user.password": "Password reset",
+    "user.totp_off": "Second factor turned off",
+    "user.disabled": "User disabled",
+    "user.enabled": "User enabled",
+    "user.signed_out": "Sign-ins ended",
+    "account.added": "Line added",
+    "account.changed": "Line changed",
+    "account.disabled": "Line disabled",
+    "account.enabled": "Line enabled",
+}
 PURPOSES = {
     "service": "Service messages",
     "marketing": "Marketing",
