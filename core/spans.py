@@ -1,5 +1,8 @@
 """Spans for a collector: OpenTelemetry over OTLP/HTTP. Imported only where a collector is configured."""
 
+from threading import Timer
+from typing import Final
+
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -19,6 +22,8 @@ from opentelemetry.trace import (
 )
 
 from core.tracing import Attributes, Kind, Step
+
+_FAREWELL: Final = 2.0  # seconds for what is still to be sent when the process stops
 
 
 def otlp_recorder(process: str) -> "SpanRecorder":
@@ -43,6 +48,7 @@ class SpanRecorder:
     """A thread of the library sends the spans in batches; when the collector is away the oldest are dropped."""
 
     def __init__(self, exporter: SpanExporter, process: str) -> None:
+        self._exporter = exporter
         self._ids = _Given()
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": "switchboard", "service.instance.id": process}),
@@ -82,7 +88,11 @@ class SpanRecorder:
         span.end(max(started, ended))
 
     def close(self) -> None:
+        # The exporter tries again while its collector is away, until it is told to end.
+        impatient = Timer(_FAREWELL, self._exporter.shutdown)
+        impatient.start()
         self._provider.shutdown()
+        impatient.cancel()
 
 
 def _context_of(step: Step) -> SpanContext:

@@ -44,7 +44,6 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 _RANDOM_BITS = (
     56  # the part of a trace id that is random for everybody (W3C Trace Context 2); in a UUIDv7 it is
 )
-_FAREWELL = 3.0  # seconds for what is still to be sent when the process stops
 _DIGEST = "digest crm"
 
 Attributes = Mapping[str, str | int]
@@ -109,7 +108,7 @@ class Recorder(Protocol):
         ...
 
     def close(self) -> None:
-        """Send what is left. Takes as long as the collector does."""
+        """Send what is left; blocks for some seconds when the collector is away."""
         ...
 
 
@@ -130,13 +129,8 @@ class Traces:
         return entry.int & ((1 << _RANDOM_BITS) - 1) < self._bound
 
     async def close(self) -> None:
-        if self._recorder is None:
-            return
-        try:
-            async with asyncio.timeout(_FAREWELL):
-                await asyncio.to_thread(self._recorder.close)
-        except TimeoutError:
-            log.warning("the last spans were not sent")
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
     # The steps.
 
