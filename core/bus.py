@@ -76,6 +76,7 @@ class RedisBus:
         self.is_up = False
 
     def say(self, topic: Topic, payload: bytes = b"") -> None:
+        self._waiting.pop((topic, payload), None)  # said again, it comes after what was said meanwhile
         self._waiting[topic, payload] = None
         self._has_words.set()
 

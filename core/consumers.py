@@ -242,3 +242,8 @@ class ConsumerRunner(Positions):
             )
         )
         tx.after_commit(lambda: self._stored.__setitem__(lane.number, seq))
+
+
+def lanes_of(entries: Sequence[Prepared]) -> bytes:
+    """The lanes that new entries fall into, a byte each, for those who wake consumers elsewhere."""
+    return bytes(sorted({lane_of(item.shard) for item in entries}))

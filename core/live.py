@@ -57,14 +57,16 @@ class Tail:
     async def _advance(self) -> None:
         while True:
             batch = self._from_memory()
+            is_more = bool(batch) and bool(self._recent)
             if not batch:
                 async with self._db.read() as session:
                     batch = await reader.after(session, self.position, _PAGE)
                 if not batch:
                     return
+                is_more = len(batch) == _PAGE or bool(self._recent)
             self.position = batch[-1].seq
             self._sink(batch)
-            if not self._recent:
+            if not is_more:
                 return
             await asyncio.sleep(0)
 

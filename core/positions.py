@@ -85,6 +85,10 @@ class Positions:
         """How many entries of the log lie beyond the slowest lane that still has work."""
         return max(0, self.head - min(lane.position for lane in self.lanes))
 
+    async def run(self) -> None:
+        """Keep the positions true, until cancelled."""
+        raise NotImplementedError
+
     def wake(self, lanes: Iterable[int] = range(LANES)) -> None:
         """There may be something new for these lanes."""
         for lane in lanes:

@@ -1,7 +1,7 @@
 """The CRM's consumer: every entry of the log, in order, becomes lines, cases, figures and answers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from core.database import Tx
 from core.log.entries import Logged
@@ -15,13 +15,19 @@ from crm.desk.work import Changes, Work
 
 
 class CrmConsumer:
-    """Digests the log for the CRM. `announce` is told of each committed batch's changes."""
+    """Digests the log for the CRM. `announce` is told of each committed batch's changes; `keep` stores them with it."""
 
     name = "crm"
 
-    def __init__(self, book: Book, announce: Callable[[Changes], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        announce: Callable[[Changes], None],
+        keep: Callable[[Tx, Changes], Awaitable[None]] | None = None,
+    ) -> None:
         self._book = book
         self._announce = announce
+        self._keep = keep
 
     async def digest(self, tx: Tx, batch: Sequence[Logged]) -> None:
         work = Work(tx, await know(tx, batch), self._book)
@@ -31,6 +37,8 @@ class CrmConsumer:
             await asyncio.sleep(0)  # webhooks and consoles are served in between
         work.changes.figures = await figures.refresh(tx, work.touched, batch[-1].seq)
         changes = work.changes
+        if self._keep is not None:
+            await self._keep(tx, changes)
         tx.after_commit(lambda: self._announce(changes))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,27 +15,37 @@ import aiohttp
 from channels.catalog import CATALOG
 from core.accounts import AccountBook
 from core.adapter import AdapterTools
+from core.bus import Alone, Bus, RedisBus, Topic
 from core.clock import Clock, now
-from core.consumers import Consumer, ConsumerRunner
-from core.database import Database
+from core.consumers import ConsumerRunner, lanes_of
+from core.database import Database, Tx, is_outage
 from core.files import FileStore
 from core.intake import Intake
 from core.jobs import Job, JobRunner
+from core.leases import Leases
 from core.live import Tail
 from core.log.seals import Sealer
 from core.log.writer import LogWriter
 from core.metrics import Metrics
 from core.passwords import Hasher
+from core.positions import LANES, FollowedConsumer, Positions
 from core.search import SearchConsumer
 from core.secrets import Secrets
 from core.sending import SEND, Sender
 from core.settings import Settings
 from core.sign_in import SignIns
 from core.users import Users
+from crm import feed as feeding
 from crm.blueprint.publishing import Book
 from crm.consumer import CrmConsumer
-from workers import jobs
+from crm.desk.work import Changes
+from crm.feed import FeedReader
+from workers import jobs, schedule
+from workers.listening import Listeners
 from workers.migrations import upgrade
+from workers.migrations.partitions import ensure_partitions
+from workers.refreshing import Refresher
+from workers.roles import WORKING, Role
 from workers.web.live import LiveHub
 
 log = logging.getLogger(__name__)
@@ -46,7 +57,10 @@ class Traffic(Protocol):
     is_running: bool
 
 
+Part = Callable[[], Awaitable[None]]
+
 _BEGINS_AGAIN = 1.0  # seconds
+_LOOKED_EVERY = 1.0
 _HTTP_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
 
@@ -55,19 +69,25 @@ class Hub:
     """Everything that runs, by name. Made by `assemble`, handed to pages, jobs and commands."""
 
     settings: Settings
+    roles: frozenset[Role]
     clock: Clock
     db: Database
+    bus: Bus
+    leases: Leases
     secrets: Secrets
     book: Book
     accounts: AccountBook
+    refresher: Refresher
     writer: LogWriter
     intake: Intake
-    crm: ConsumerRunner
-    search: ConsumerRunner
+    crm: Positions
+    search: Positions
     sealer: Sealer
     tail: Tail
+    feed: FeedReader
     live: LiveHub
     jobs: JobRunner
+    listeners: Listeners
     files: FileStore
     users: Users
     sign_ins: SignIns
@@ -76,29 +96,37 @@ class Hub:
     traffic: Traffic | None = None  # the demo's customers
 
     @property
-    def consumers(self) -> tuple[ConsumerRunner, ...]:
+    def consumers(self) -> tuple[Positions, ...]:
         return (self.crm, self.search)
 
     async def caught_up(self) -> None:
         """Return when every consumer has digested what is in the log now."""
-        for runner in self.consumers:
-            await runner.caught_up()
+        for consumer in self.consumers:
+            await consumer.caught_up()
 
 
 @asynccontextmanager
-async def assemble(settings: Settings, clock: Clock = now) -> AsyncIterator[Hub]:
-    """Build the hub on the settings' database, which is brought up to date first. Nothing runs yet; see `running`."""
-    await asyncio.to_thread(upgrade, settings.database_url)
+async def assemble(
+    settings: Settings, clock: Clock = now, roles: frozenset[Role] = WORKING
+) -> AsyncIterator[Hub]:
+    """Build the hub on the settings' database, which is brought up to date first. Nothing runs yet; see `running`.
+
+    A web process of the grown size also begins while the database is away: it takes webhooks into its spool.
+    """
     db = Database(settings.database_url)
     book = Book()
-    await book.load(db)
     secrets = Secrets(settings.data / "secrets")
     async with aiohttp.ClientSession(timeout=_HTTP_TIMEOUT) as http:
         tools = AdapterTools(http=http, now=clock, public_url=settings.origin)
         accounts = AccountBook({spec.name: spec for spec in CATALOG}, secrets, tools)
-        async with db.read() as session:
-            await accounts.load(session)
-        hub = await _build(settings, clock, db, book, secrets, accounts, http)
+        refresher = Refresher(db, book, accounts, lambda: asyncio.to_thread(upgrade, settings.database_url))
+        try:
+            await refresher.look()
+        except Exception as error:
+            if not (settings.is_grown and Role.WEB in roles and is_outage(error)):
+                raise
+            log.warning("database is away", extra={"reason": type(error).__name__})
+        hub = await _build(settings, roles, clock, db, book, secrets, accounts, refresher, http)
         try:
             yield hub
         finally:
@@ -107,19 +135,24 @@ async def assemble(settings: Settings, clock: Clock = now) -> AsyncIterator[Hub]
 
 async def _build(
     settings: Settings,
+    roles: frozenset[Role],
     clock: Clock,
     db: Database,
     book: Book,
     secrets: Secrets,
     accounts: AccountBook,
+    refresher: Refresher,
     http: aiohttp.ClientSession,
 ) -> Hub:
+    bus: Bus = RedisBus(settings.redis) if settings.is_grown else Alone()
+    leases = Leases(db, f"{settings.name or 'hub'}:{os.getpid()}:{os.urandom(4).hex()}", clock=clock)
     writer = LogWriter(await db.appender(), lambda: book.version, clock)
     intake = Intake(writer, accounts.kind_of, clock)
     files = FileStore(settings.data / "files")
-    live = LiveHub(db, book, clock)
+    live = LiveHub(db, book, clock, bus)
     tail = Tail(db, live.entries)
-    tail.is_watched = lambda: live.is_watched
+    feed = FeedReader(db, live.changed, clock)
+    tail.is_watched = feed.is_watched = lambda: live.is_watched
     work: dict[str, Job] = {
         SEND: Sender(db, writer, accounts.adapter, accounts.kind_of, clock),
         "fetch": jobs.Fetcher(db, accounts.adapter, files),
@@ -128,45 +161,115 @@ async def _build(
     }
     runner = JobRunner(db, work, clock, pressure=lambda: writer.rate)
     live.on_queued(runner.wake)
-    turn = (
-        asyncio.Lock()
-    )  # consumers take turns: side by side they would only wait for each other at the gate
-    crm = _consumer(db, CrmConsumer(book, live.changed), writer, turn, clock)
-    search = _consumer(db, SearchConsumer(), writer, turn, clock)
+    crm, search = _consumers(settings, roles, db, book, writer, live, bus, clock)
     sealer = Sealer(db, clock)
     metrics = Metrics()
     _watch(metrics, writer, (crm, search), sealer, live)
-    for listener in (crm.woken, search.woken, tail.committed, metrics.committed):
+    for listener in (tail.committed, metrics.committed):
         writer.on_commit(listener)
-    hasher = Hasher()
-    sign_ins = SignIns(db, hasher, clock=clock)
-    return Hub(
+    sign_ins = SignIns(db, Hasher(), clock=clock)
+    hub = Hub(
         settings=settings,
+        roles=roles,
         clock=clock,
         db=db,
+        bus=bus,
+        leases=leases,
         secrets=secrets,
         book=book,
         accounts=accounts,
+        refresher=refresher,
         writer=writer,
         intake=intake,
         crm=crm,
         search=search,
         sealer=sealer,
         tail=tail,
+        feed=feed,
         live=live,
         jobs=runner,
+        listeners=Listeners(accounts, intake, leases if settings.is_grown else None),
         files=files,
         users=Users(sign_ins.forget, clock),
         sign_ins=sign_ins,
         http=http,
         metrics=metrics,
     )
+    if settings.is_grown:
+        _connect(hub)
+    return hub
+
+
+def _consumers(
+    settings: Settings,
+    roles: frozenset[Role],
+    db: Database,
+    book: Book,
+    writer: LogWriter,
+    live: LiveHub,
+    bus: Bus,
+    clock: Clock,
+) -> tuple[Positions, Positions]:
+    """The consumers themselves where this process digests, else what can be seen of them."""
+    if Role.DIGEST not in roles:
+        return FollowedConsumer(db, CrmConsumer.name), FollowedConsumer(db, SearchConsumer.name)
+
+    async def put_into_feed(tx: Tx, changes: Changes) -> None:
+        await feeding.put(tx, changes, clock())
+
+    def tell_others(changes: Changes) -> None:
+        bus.say(Topic.FEED)
+        if changes.queued:
+            bus.say(Topic.OUTBOX)
+
+    crm = (
+        CrmConsumer(book, tell_others, put_into_feed)
+        if settings.is_grown
+        else CrmConsumer(book, live.changed)
+    )
+    # On one writing gate, side by side they would only wait for each other.
+    turn = asyncio.Lock() if db.is_sqlite else None
+    runners = [
+        ConsumerRunner(
+            db,
+            consumer,
+            pressure=lambda: writer.rate,
+            turn=turn,
+            moved=lambda: bus.say(Topic.CURSOR),
+            clock=clock,
+        )
+        for consumer in (crm, SearchConsumer())
+    ]
+    for runner in runners:
+        writer.on_commit(runner.woken)
+    return runners[0], runners[1]
+
+
+def _connect(hub: Hub) -> None:
+    """What this process does is heard by the others, and the other way round."""
+    hub.writer.on_commit(lambda entries, at: hub.bus.say(Topic.LOG, lanes_of(entries)))
+
+    def log_grew(payload: bytes) -> None:
+        hub.tail.wake()
+        if Role.DIGEST in hub.roles:
+            for consumer in hub.consumers:
+                consumer.wake(payload or range(LANES))
+
+    hub.bus.hear(Topic.LOG, log_grew)
+    hub.bus.hear(Topic.CONFIG, lambda payload: hub.refresher.wake())
+    if Role.WEB in hub.roles:
+        hub.bus.hear(Topic.FEED, lambda payload: hub.feed.wake())
+    if Role.DIGEST not in hub.roles:
+        for consumer in hub.consumers:
+            hub.bus.hear(Topic.CURSOR, lambda payload, consumer=consumer: consumer.wake())  # type: ignore[misc]
+    if Role.JOBS in hub.roles:
+        hub.bus.hear(Topic.OUTBOX, lambda payload: hub.jobs.wake())
 
 
 def _watch(
     metrics: Metrics,
     writer: LogWriter,
-    consumers: Sequence[ConsumerRunner],
+    consumers: Sequence[Positions],
     sealer: Sealer,
     live: LiveHub,
 ) -> None:
@@ -177,39 +280,22 @@ def _watch(
         "consumer_lag",
         "Entries that a consumer has not digested yet.",
         "consumer",
-        lambda: [(runner.consumer.name, float(runner.lag)) for runner in consumers],
+        lambda: [(runner.name, float(runner.lag)) for runner in consumers],
     )
     metrics.watch_states(
         "consumer_parked",
         "Entries that a consumer could not digest since the process began.",
         "consumer",
-        lambda: [(runner.consumer.name, float(runner.parked)) for runner in consumers],
+        lambda: [(runner.name, float(runner.parked)) for runner in consumers],
     )
-
-
-def _consumer(
-    db: Database, consumer: Consumer, writer: LogWriter, turn: asyncio.Lock, clock: Clock
-) -> ConsumerRunner:
-    return ConsumerRunner(db, consumer, pressure=lambda: writer.rate, turn=turn, clock=clock)
 
 
 @asynccontextmanager
 async def running(hub: Hub) -> AsyncIterator[None]:
-    """Run the hub's parts beside the block: the log last to stop, so that nothing accepted is lost."""
+    """Run the parts of the hub's roles beside the block: the log last to stop, so that nothing accepted is lost."""
     _spare_the_collector()
     writer = asyncio.create_task(hub.writer.run(), name="log writer")
-    parts = [
-        asyncio.create_task(_kept(name, run), name=name)
-        for name, run in {
-            "housekeeping": hub.db.keep,
-            "crm": hub.crm.run,
-            "search": hub.search.run,
-            "sealer": hub.sealer.run,
-            "tail": hub.tail.run,
-            "live": hub.live.run,
-            "jobs": hub.jobs.run,
-        }.items()
-    ]
+    parts = [asyncio.create_task(_kept(name, run), name=name) for name, run in _parts(hub).items()]
     try:
         yield
     finally:
@@ -218,6 +304,62 @@ async def running(hub: Hub) -> AsyncIterator[None]:
             task.cancel()
         for task in (*parts, writer):
             await _ended(task)
+
+
+def _parts(hub: Hub) -> dict[str, Part]:
+    parts: dict[str, Part] = {"housekeeping": hub.db.keep}
+    if hub.settings.is_grown:
+        parts |= {
+            "bus": hub.bus.run,
+            "refresher": hub.refresher.run,
+            "looking": lambda: _look_by_oneself(hub),
+        }
+    if Role.WEB in hub.roles:
+        parts |= {"tail": hub.tail.run, "live": hub.live.run}
+        if hub.settings.is_grown:
+            parts["feed"] = hub.feed.run
+    for consumer in hub.consumers:
+        if isinstance(consumer, ConsumerRunner):
+            parts[consumer.name] = _owned(hub, f"consumer:{consumer.name}", consumer.run)
+        elif isinstance(consumer, FollowedConsumer):
+            parts[consumer.name] = consumer.run
+    if Role.DIGEST in hub.roles:
+        parts["sealer"] = _owned(hub, "sealer", lambda lease=None: hub.sealer.run())
+    if Role.JOBS in hub.roles:
+        parts["jobs"] = hub.jobs.run
+    if Role.LISTENERS in hub.roles:
+        parts["listeners"] = hub.listeners.run
+    if Role.SCHEDULE in hub.roles:
+        parts["schedule"] = _owned(hub, "schedule", lambda lease=None: schedule.keep(scheduled(hub)))
+    return parts
+
+
+def _owned(hub: Hub, name: str, run: Callable[..., Awaitable[None]]) -> Part:
+    """What one process does at a time: this one, or whichever has the lease."""
+    if not hub.settings.is_grown:
+        return run
+    return lambda: hub.leases.hold(name, run)
+
+
+async def _look_by_oneself(hub: Hub) -> None:
+    """A wake-up that was lost costs a second."""
+    while True:
+        await asyncio.sleep(_LOOKED_EVERY)
+        hub.tail.wake()
+        if Role.DIGEST in hub.roles:
+            for consumer in hub.consumers:
+                consumer.wake()
+
+
+def scheduled(hub: Hub) -> list[schedule.Task]:
+    async def forget_feed() -> None:
+        async with hub.db.begin() as tx:
+            await feeding.forget_old(tx, hub.clock())
+
+    return [
+        schedule.Task("partitions", timedelta(days=1), lambda: ensure_partitions(hub.db, hub.clock())),
+        schedule.Task("feed", timedelta(minutes=10), forget_feed),
+    ]
 
 
 def _spare_the_collector() -> None:

@@ -1,4 +1,4 @@
-"""The server: one process with everything in it, until it is told to stop."""
+"""The server: one process with everything in it, or with one role of the grown size, until it is told to stop."""
 
 import asyncio
 import errno
@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from core.users import ADMINISTRATOR, all_users
 from workers import commands
 from workers.assemble import Hub, assemble, running
 from workers.control import listening, only_writer
-from workers.migrations.partitions import keep_partitions
+from workers.roles import ALL, Role
 from workers.web.app import create_app
 
 if TYPE_CHECKING:
@@ -31,9 +31,16 @@ if TYPE_CHECKING:
 Told = Callable[[str], None]
 
 
-def serve(settings: Settings, *, demo: bool, traffic: bool = True, ready: Told = lambda url: None) -> None:
+def serve(
+    settings: Settings,
+    *,
+    demo: bool,
+    traffic: bool = True,
+    roles: frozenset[Role] = ALL,
+    ready: Told = lambda url: None,
+) -> None:
     """Serve until SIGTERM or SIGINT. `ready` is told the address once pages can be opened."""
-    uvloop.run(run(settings.model_copy(update={"is_demo": demo}), ready, traffic=traffic))
+    uvloop.run(run(settings.model_copy(update={"is_demo": demo}), ready, traffic=traffic, roles=roles))
 
 
 def check_port(settings: Settings) -> None:
@@ -48,35 +55,51 @@ def check_port(settings: Settings) -> None:
 
 
 async def run(
-    settings: Settings, ready: Told, stop: asyncio.Event | None = None, *, traffic: bool = True
+    settings: Settings,
+    ready: Told,
+    stop: asyncio.Event | None = None,
+    *,
+    traffic: bool = True,
+    roles: frozenset[Role] = ALL,
 ) -> None:
     stop = stop or _stopped_by_signals()
     is_sqlite = settings.database_url.startswith("sqlite")
+    if is_sqlite and roles != ALL:
+        raise ConfigInvalid("Several processes need PostgreSQL; name it in SWITCHBOARD_DATABASE.")
+    if roles != ALL and not settings.is_grown:
+        raise ConfigInvalid("Several processes need Redis to wake each other; name it in SWITCHBOARD_REDIS.")
     with only_writer(settings.data) if is_sqlite else nullcontext():
-        async with assemble(settings) as assembled:
+        async with assemble(settings, roles=roles) as assembled:
             writers = _traffic(assembled, traffic)
             hub = replace(assembled, traffic=writers)
             set_up_logging(
                 settings.log_level, as_json=not sys.stderr.isatty(), secrets=lambda: hub.secrets.seen
             )
-            if not settings.is_demo:
+            if not settings.is_demo and not settings.is_grown:
                 await _require_administrator(hub)
-            parts = [keep_partitions(hub.db, hub.clock), *([writers.run()] if writers else [])]
-            async with running(hub), _beside(parts), listening(settings.data, partial(commands.run, hub)):
-                runner = web.AppRunner(
-                    create_app(hub), handle_signals=False, access_log=None, shutdown_timeout=1
-                )
-                await runner.setup()
-                try:
-                    ready(await _listen(settings, runner))
-                    await stop.wait()
-                finally:
-                    await runner.cleanup()
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(running(hub))
+                await stack.enter_async_context(_beside([writers.run()] if writers else []))
+                if not settings.is_grown:  # its commands go to the database, whichever process is there
+                    await stack.enter_async_context(listening(settings.data, partial(commands.run, hub)))
+                if Role.WEB in roles:
+                    ready(await stack.enter_async_context(_pages(hub)))
+                await stop.wait()
+
+
+@asynccontextmanager
+async def _pages(hub: Hub) -> AsyncIterator[str]:
+    runner = web.AppRunner(create_app(hub), handle_signals=False, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        yield await _listen(hub.settings, runner)
+    finally:
+        await runner.cleanup()
 
 
 def _traffic(hub: Hub, running: bool) -> "Traffic | None":
     """The demo's customers. What they need is imported only where they write."""
-    if not hub.settings.is_demo:
+    if not hub.settings.is_demo or hub.roles != ALL:
         return None
     from workers.demo.traffic import Traffic
 
@@ -94,7 +117,7 @@ async def _require_administrator(hub: Hub) -> None:
 
 @asynccontextmanager
 async def _beside(parts: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run what only a server has: care for the log's partitions, and the demo's customers."""
+    """Run what only a server has: the demo's customers."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         yield

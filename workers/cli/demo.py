@@ -1,4 +1,4 @@
-"""`switchboard demo` and `switchboard up`: the server, with or without invented customers."""
+"""`switchboard demo`, `up` and `run`: the server, with or without invented customers, whole or one role of it."""
 
 import asyncio
 import shutil
@@ -39,6 +39,18 @@ def up(args: Namespace) -> int:
 
     check_port(settings)
     serve(settings, demo=False, ready=_open)
+    return 0
+
+
+def run(args: Namespace) -> int:
+    settings: Settings = settings_of(args)
+    settings = settings.model_copy(update={"name": args.name or settings.name or args.role})
+    from workers.roles import Role
+    from workers.up import check_port, serve
+
+    if args.role == Role.WEB:
+        check_port(settings)
+    serve(settings, demo=args.demo, roles=frozenset({Role(args.role)}), ready=_open)
     return 0
 
 

@@ -8,6 +8,7 @@ Environment:
   SWITCHBOARD_DATA      folder of everything that is kept (default var/)
   SWITCHBOARD_PORT      port of pages and webhooks (default 8080)
   SWITCHBOARD_DATABASE  SQLAlchemy URL; empty means SQLite in the data folder
+  SWITCHBOARD_REDIS     redis://… of the grown size, where several processes are one hub
 
 Exit codes: 0 done, 1 refused or failed, 2 misused, 3 problems or differences were found.
 """
@@ -73,6 +74,16 @@ def _servers(commands: _Commands) -> None:
         "Start the hub",
         "switchboard users add --admin anna && switchboard up",
     )
+    run = commands.add(
+        "run",
+        "demo:run",
+        "Start one process of the grown size: web, jobs, digest, listeners or schedule",
+        "switchboard run web --name web-1",
+        "switchboard run jobs --name jobs-1",
+    )
+    run.add_argument("role", choices=("web", "jobs", "digest", "listeners", "schedule"))
+    run.add_argument("--name", default="", help="its name among the hub's processes (default: the role)")
+    run.add_argument("--demo", action="store_true", help="with the demo's doors and its simulated phone")
     commands.add("migrate", "log:migrate", "Bring the database to this version; `up` and `demo` do it too")
 
 

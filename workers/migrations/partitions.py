@@ -1,6 +1,5 @@
 """The log's partitions on PostgreSQL: one a month, made ahead of time, and a default one so that nothing is refused."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,13 +7,11 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from core.clock import Clock, now
 from core.database import Database
 
 log = logging.getLogger(__name__)
 
 _AHEAD = 2
-_EVERY = 24 * 3600.0
 
 
 def partitions(at: datetime) -> Sequence[str]:
@@ -42,10 +39,3 @@ async def ensure_partitions(db: Database, at: datetime) -> None:
         except DBAPIError as error:
             # The default partition may hold rows of the month already, or be busy: they are as safe there.
             log.warning("partition not made", extra={"reason": str(error.orig)})
-
-
-async def keep_partitions(db: Database, clock: Clock = now) -> None:
-    """Look once a day whether next month has its partition, until cancelled."""
-    while True:
-        await ensure_partitions(db, clock())
-        await asyncio.sleep(_EVERY)

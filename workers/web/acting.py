@@ -47,7 +47,7 @@ async def act(
         refused = await session.get(ActOutcome, accepted.seq)
         is_parked = await session.scalar(
             select(col(Parked.seq)).where(
-                col(Parked.consumer) == hub.crm.consumer.name, col(Parked.seq) == accepted.seq
+                col(Parked.consumer) == hub.crm.name, col(Parked.seq) == accepted.seq
             )
         )
     if refused is not None:

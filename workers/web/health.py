@@ -26,7 +26,7 @@ async def _ready(request: web.Request) -> web.Response:
         "consumers": all(runner.lag < _MOST_LAG for runner in hub.consumers),
     }
     status = 200 if all(checks.values()) else 503
-    lag = {runner.consumer.name: runner.lag for runner in hub.consumers}
+    lag = {runner.name: runner.lag for runner in hub.consumers}
     return web.Response(
         status=status, body=orjson.dumps({"checks": checks, "lag": lag}), content_type="application/json"
     )

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core import parties
+from core.bus import Alone, Bus
 from core.clock import Clock
 from core.database import Database
 from core.log.entries import Logged
@@ -29,6 +30,7 @@ from crm.desk.inbox import View
 from crm.desk.viewer import Viewer, moment, people
 from crm.desk.work import Changes
 from crm.tables import Conversation, Figure
+from workers.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +111,9 @@ class _Staged:
 class LiveHub:
     """All consoles of this process. The tail of the log and the CRM's consumer feed it; `run` flushes."""
 
-    def __init__(self, db: Database, book: Book, clock: Clock) -> None:
+    def __init__(self, db: Database, book: Book, clock: Clock, bus: Bus | None = None) -> None:
         self._db = db
+        self.presence = Presence(bus or Alone(), self._present_changed)
         self._book = book
         self._clock = clock
         self._consoles: set[Console] = set()
@@ -118,7 +121,6 @@ class LiveHub:
         self._woken = asyncio.Event()
         self._routes: OrderedDict[Address, tuple[UUID, str] | None] = OrderedDict()
         self._queues: dict[UUID, str] = {}
-        self._present: dict[UUID, dict[str, tuple[User, str]]] = defaultdict(dict)
         self._people: dict[UUID, str] = {}
         self._people_at = 0.0
         self._counted_at = 0.0
@@ -169,32 +171,15 @@ class LiveHub:
 
     def remove(self, console: Console) -> None:
         self._consoles.discard(console)
-        for party in [party for party, there in self._present.items() if console.id in there]:
-            self.be_present(console, party, "gone")
+        self.presence.leave(console.id, console.user)
 
     def be_present(self, console: Console, party: UUID, state: str) -> None:
         """Somebody looks at a party, types an answer, or is gone."""
-        there = self._present[party]
-        if state == "gone":
-            there.pop(console.id, None)
-            if not there:
-                del self._present[party]
-        else:
-            for other in [
-                other for other, known in self._present.items() if other != party and console.id in known
-            ]:
-                self.be_present(console, other, "gone")
-            there[console.id] = (console.user, state)
+        self.presence.put(console.id, console.user, party, state)
+
+    def _present_changed(self, party: UUID) -> None:
         self._staged.presence.add(party)
         self._woken.set()
-
-    def present(self, party: UUID) -> list[dict[str, str]]:
-        """Each person once, typing before looking."""
-        found: dict[UUID, dict[str, str]] = {}
-        for user, state in self._present.get(party, {}).values():
-            if user.id not in found or state == "typing":
-                found[user.id] = {"id": str(user.id), "name": user.name, "state": state}
-        return list(found.values())
 
     async def catch_up(self, console: Console) -> None:
         """Send what the console missed since its last frame; too much of it becomes `reload`."""
@@ -207,7 +192,7 @@ class LiveHub:
         elif since:
             frame |= await self._missed(console, max(since - _OVERLAP, 0))
         if console.watch.party is not None:
-            frame["presence"] = {str(console.watch.party): self.present(console.watch.party)}
+            frame["presence"] = {str(console.watch.party): self.presence.of(console.watch.party)}
         console.head = head
         await console.send(orjson.dumps(frame))
 
@@ -256,6 +241,7 @@ class LiveHub:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT)
+            self.presence.beat()
             reachable = await self._db.is_reachable() if self._consoles else True
             service = {"database": "ok" if reachable else "away"}
             frame = orjson.dumps({"head": self.head, "at": moment(self._clock()), "service": service})
@@ -314,7 +300,7 @@ class LiveHub:
                 profiles[profile] = await self._shown(session, staged, watch, routed)
             frame = _frame(watch, profiles[profile], staged)
             if watch.party is not None and watch.party in staged.presence:
-                frame["presence"] = {str(watch.party): self.present(watch.party)}
+                frame["presence"] = {str(watch.party): self.presence.of(watch.party)}
             if shared is not None and watch.view is not None:
                 frame["counts"] = shared
             if frame:
