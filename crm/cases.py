@@ -43,7 +43,7 @@ async def open_case(
     due_first, due_solve = due_times(blueprint, case_kind, queue, at, severity=severity, subkind=subkind)
     case = Case(
         id=seq,
-        number=await _next_number(tx, published, case_kind, at),
+        number=await next_number(tx, published, case_kind, at),
         kind=kind,
         subkind=subkind,
         severity=severity,
@@ -118,7 +118,8 @@ def due_times(
     return working.due(at, due.first_answer), working.due(at, due.solve)
 
 
-async def _next_number(tx: Tx, published: Published, kind: CaseKind, at: datetime) -> str:
+async def next_number(tx: Tx, published: Published, kind: CaseKind, at: datetime) -> str:
+    """The next number of this kind in the span that the moment falls into; a number is never given twice."""
     day = at.astimezone(published.timezone).date()
     span = kind.number.span(day)
     insert = (sqlite.insert if tx.is_sqlite else postgresql.insert)(CaseCounter)
