@@ -4,19 +4,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core.adapter import Account, AdapterTools, ChannelSpec
+from core.adapter import Account, AdapterTools, ChannelSpec, Limits
 from core.database import Tx
 from core.errors import BadInput, ConfigInvalid, Conflict, NotFound, SecretMissing
 from core.secrets import Secrets
 from core.tables import AccountRow
 from core.values import ChannelKind
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _RESERVED = frozenset({"hub"})  # the log's name for people's acts
@@ -85,6 +87,11 @@ class AccountBook:
     def adapter(self, slug: str) -> Any:
         """The adapter, which fulfils one or more of the protocols in core.adapter."""
         return self._usable(slug)[1]
+
+    def limits(self, slug: str) -> Limits:
+        """How fast the account may send; without limits when it is not known or cannot be used."""
+        line = self._lines.get(slug)
+        return line.account.limits if line is not None and line.account is not None else Limits()
 
     def spec(self, slug: str) -> ChannelSpec[Any]:
         line = self._line(slug)
@@ -205,16 +212,10 @@ def checked_account(row: AccountRow, specs: Mapping[str, ChannelSpec[Any]], secr
         raise ConfigInvalid(
             f"There is no provider {row.provider!r}; known are {', '.join(sorted(specs))}.", account=row.slug
         )
-    problems = []
-    config = None
-    try:
-        config = spec.config.model_validate(row.config)
-    except ValidationError as error:
-        # Without the input: somebody may have written a secret into the wrong field.
-        problems += [
-            f"{'.'.join(str(part) for part in found['loc']) or 'config'}: {found['msg']}"
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+    problems: list[str] = []
+    own, common = _split(row.config, spec)
+    config = _checked(spec.config, own, problems)
+    limits = _checked(Limits, common, problems)
     resolved = {}
     for name in spec.secrets:
         if name not in row.secrets:
@@ -227,10 +228,39 @@ def checked_account(row: AccountRow, specs: Mapping[str, ChannelSpec[Any]], secr
     problems += [
         f"secrets.{name}: is not known to {spec.name}" for name in row.secrets if name not in spec.secrets
     ]
-    if config is None or problems:
+    if config is None or limits is None or problems:
         raise ConfigInvalid(
             f"The account {row.slug!r} cannot be used: {'; '.join(problems)}",
             account=row.slug,
             problems=problems,
         )
-    return Account(slug=row.slug, provider=row.provider, title=row.title, config=config, secrets=resolved)
+    return Account(
+        slug=row.slug,
+        provider=row.provider,
+        title=row.title,
+        config=config,
+        secrets=resolved,
+        limits=limits,
+    )
+
+
+def _split(config: Mapping[str, Any], spec: ChannelSpec[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The provider's own values, and those that every account may have; a provider's field of that name goes first."""
+    common = Limits.model_fields.keys() - spec.config.model_fields.keys()
+    return (
+        {name: value for name, value in config.items() if name not in common},
+        {name: value for name, value in config.items() if name in common},
+    )
+
+
+def _checked(model: type[ModelT], values: Mapping[str, Any], problems: list[str]) -> ModelT | None:
+    """The typed values; what is wrong with them is added to `problems`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        # Without the input: somebody may have written a secret into the wrong field.
+        problems += [
+            f"{'.'.join(str(part) for part in found['loc']) or 'config'}: {found['msg']}"
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        return None

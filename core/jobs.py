@@ -1,35 +1,40 @@
-"""The in-process job runner: claims due outbox items, runs them side by side, settles them together."""
+"""The job runner: claims due outbox items, runs them side by side, settles them together."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from core import outbox
+from core import claims, outbox
+from core.adapter import Limits
+from core.claims import Claimed
 from core.clock import Clock, now
 from core.database import Database
 from core.outbox import Item, ItemState, Outcome, Settled
+from core.places import Places
 
 log = logging.getLogger(__name__)
 
 Job = Callable[[Item], Awaitable[Outcome]]
 
-_SIDE_BY_SIDE = 256
-_LEAST_CLAIM = 64  # free places before more is claimed: each claim is a transaction
 PRESSED = 700.0
 """Inbound entries a second from which everything else makes room for the intake."""
 
 _PRESSED_CLAIM = 16
 _PRESSED_PAUSE = 0.15  # seconds
 _LONGEST_SLEEP = 1.0  # seconds; a wake-up that was lost costs at most this
+_SHORTEST_SLEEP = 0.02
 _SWEEP_EVERY = timedelta(seconds=10)
 _LONGEST_FAREWELL = 5.0
 _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
 
 
 class JobRunner:
-    """Runs jobs until cancelled. `wake` is called after a commit that put something into the outbox."""
+    """Runs jobs until cancelled. `wake` is called after a commit that put something into the outbox.
+
+    Several runners, in one process or in many, share an outbox. `limits` says how fast an account may go.
+    """
 
     def __init__(
         self,
@@ -38,18 +43,23 @@ class JobRunner:
         clock: Clock = now,
         *,
         pressure: Callable[[], float] = lambda: 0.0,
+        limits: Callable[[str], Limits] = claims.unlimited,
     ) -> None:
         self._pressure = pressure
+        self._limits = limits
         self._db = db
         self._jobs = jobs
         self._clock = clock
         self._woken = asyncio.Event()
+        self._places = Places()
         self._running: set[UUID] = set()
-        self._settled: list[tuple[UUID, Outcome]] = []
+        self._settled: list[tuple[Item, Outcome]] = []
         self._has_settled = asyncio.Event()
         self._is_stopping = False
         self._is_quiet = asyncio.Event()
         self.finished: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        """How many items of the whole outbox are in each state, as last swept."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -68,49 +78,65 @@ class JobRunner:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._settle_together())
-            group.create_task(self._sweep())
+            group.create_task(self._sweep(group))
             while True:
+                self._woken.clear()
                 is_pressed = self._pressure() > PRESSED
-                claimed = await self._claim(_PRESSED_CLAIM if is_pressed else _SIDE_BY_SIDE)
-                for item in claimed:
-                    self._running.add(item.id)
-                    group.create_task(self._work(item))
-                if not claimed:
-                    await self._sleep()
+                claimed = await self._claim(_PRESSED_CLAIM if is_pressed else self._places.free)
+                self._start(group, claimed.items)
+                if not claimed.items:
+                    await self._sleep(claimed.next_at)
                 elif is_pressed:
                     await asyncio.sleep(_PRESSED_PAUSE)
 
-    async def _claim(self, most: int) -> list[Item]:
-        self._woken.clear()
-        free = _SIDE_BY_SIDE - len(self._running)
-        if free < _LEAST_CLAIM or self._is_stopping:
-            return []
+    async def _claim(self, most: int) -> Claimed:
+        if self._is_stopping:
+            return Claimed()
         try:
-            return await outbox.claim(self._db, self._clock(), min(free, most))
+            return await claims.claim(
+                self._db,
+                self._clock(),
+                min(most, self._places.free),
+                limits=self._limits,
+                share=self._places.share,
+            )
         except Exception:
             # The runner outlives a database that is away; the items stay in the outbox.
             log.exception("outbox claim failed")
-            return []
+            return Claimed()
 
-    async def _sleep(self) -> None:
+    def _start(self, group: asyncio.TaskGroup, items: tuple[Item, ...] | list[Item]) -> None:
+        for item in items:
+            self._running.add(item.id)
+            self._places.take(item)
+            group.create_task(self._work(item))
+
+    async def _sleep(self, next_at: datetime | None) -> None:
+        longest = _LONGEST_SLEEP
+        if next_at is not None:
+            until_then = (next_at - self._clock()).total_seconds()
+            longest = min(max(until_then, _SHORTEST_SLEEP), _LONGEST_SLEEP)
         try:
-            async with asyncio.timeout(_LONGEST_SLEEP):
+            async with asyncio.timeout(longest):
                 await self._woken.wait()
         except TimeoutError:
             pass
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, group: asyncio.TaskGroup) -> None:
+        """Adopt what died with other workers, and count."""
         while True:
             try:
-                for item in await outbox.adopt(self._db, self._clock()):
-                    if item.id not in self._running:
-                        self._running.add(item.id)
-                        await self._work(item)
+                if not self._is_stopping:
+                    at = self._clock()
+                    self._start(group, await claims.adopt(self._db, at, self._places.free, self._running))
+                self.counts = await outbox.counts(self._db)
             except Exception:
                 log.exception("outbox sweep failed")
             await asyncio.sleep(_SWEEP_EVERY.total_seconds())
 
     async def _work(self, item: Item) -> None:
+        # The moment that the account's pace gave it, at most claims' fraction of a second ahead.
+        await asyncio.sleep((item.starts_at - self._clock()).total_seconds())
         try:
             async with asyncio.timeout(_LONGEST_JOB):
                 outcome = await self._jobs[item.job](item)
@@ -120,7 +146,8 @@ class JobRunner:
             log.exception("job failed", extra={"job": item.job, "outbox_id": str(item.id)})
             outcome = Settled(ItemState.FAILED, f"{type(error).__name__}: {error}"[:500])
         self._running.discard(item.id)
-        self._settled.append((item.id, outcome))
+        self._places.leave(item)
+        self._settled.append((item, outcome))
         self._has_settled.set()
         self._woken.set()
 

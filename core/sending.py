@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -13,10 +13,19 @@ from core import outbox
 from core.adapter import Sends
 from core.clock import Clock, now
 from core.database import Database, Tx
-from core.errors import OutcomeUnknown, ProviderUnreachable, RecipientOptedOut, SendError
+from core.errors import (
+    ConfigInvalid,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    ProviderUnreachable,
+    RecipientOptedOut,
+    SendError,
+    TooLate,
+)
 from core.log.entries import Entry
 from core.log.writer import LogWriter
-from core.outbox import Item, ItemState, Lane, Outcome, Settled
+from core.outbox import Item, ItemState, Lane, Outcome, Retry, Settled
 from core.storable import storable, storable_key
 from core.tables import Consent
 from core.values import (
@@ -33,6 +42,9 @@ from core.values import (
 log = logging.getLogger(__name__)
 
 SEND = "send"
+
+_LONGEST_SEND = timedelta(seconds=30)
+"""An adapter's longest time-out; a claim lasts longer (core.outbox.CLAIM)."""
 
 
 def queue_message(
@@ -85,21 +97,34 @@ class Sender:
 
     async def __call__(self, item: Item) -> Outcome:
         entered = await self._writer.write(self._message(item))
-        if item.was_interrupted:
-            # Its worker died between the log and the outcome: the provider may have the message.
+        if item.was_interrupted and not entered.is_new:
+            # Its worker died between the log and the outcome: the provider may have the message. What stood not even
+            # in the log had not been offered.
             return await self._settle(item, OutcomeUnknown("The worker stopped while it was sending."))
-        if not entered.is_new and item.attempts == 1:
-            log.warning("outgoing message was in the log before", extra={"outbox_id": str(item.id)})
         try:
             await self._check_consent(item)
-            adapter = self._adapter(item.account)
-            if not isinstance(adapter, Sends):
-                raise ProviderUnreachable("This account cannot send.")
+            adapter = self._sends(item.account)
+            at = self._clock()
+            if item.deadline is not None and at > item.deadline:
+                raise TooLate("Its deadline passed before its turn came.")
+            if at > item.claimed_until - _LONGEST_SEND:
+                # This process was frozen: what it began now would end when another has the item.
+                return Retry(item.due_at)
             receipt = await adapter.send(self._outbound(item))
         except SendError as error:
             return await self._settle(item, error)
         await self._writer.write(self._handed_over(item, receipt))
         return Settled(ItemState.DONE)
+
+    def _sends(self, account: str) -> Sends:
+        try:
+            adapter = self._adapter(account)
+        except (ConfigInvalid, Conflict, NotFound) as error:
+            # Disabled, or its configuration is broken: it waits until somebody repairs it or its deadline comes.
+            raise ProviderUnreachable(error.message) from error
+        if not isinstance(adapter, Sends):
+            raise ProviderUnreachable("This account cannot send.")
+        return adapter
 
     async def _check_consent(self, item: Item) -> None:
         purpose = item.payload["purpose"]
@@ -177,7 +202,7 @@ class Sender:
     ) -> Entry:
         return Entry(
             account=item.account,
-            dedupe_key=f"sent:{item.id}",
+            dedupe_key=_outcome_key(item),
             channel=self._kind_of(item.account),
             direction=Direction.OUT,
             kind=EntryKind.STATUS,
@@ -196,3 +221,9 @@ class Sender:
             raw=raw,
             raw_type="application/json" if raw else "",
         )
+
+
+def _outcome_key(item: Item) -> str:
+    """One outcome for each time that the item was given to the provider's line: at first, and by each person after."""
+    again = item.payload.get("again", 0)
+    return f"sent:{item.id}:{again}" if again else f"sent:{item.id}"

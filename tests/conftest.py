@@ -1,4 +1,4 @@
-"""What every test may ask for: an empty database of either engine or of both in turn, and a browser."""
+"""What every test may ask for: an empty database of either engine or of both in turn, Redis, and a browser."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +10,7 @@ from playwright.async_api import Browser
 
 from tests.support.browser import BrowserMissing, open_browser
 from tests.support.postgres import Cluster, PostgresMissing
+from tests.support.redis import RedisMissing, RedisServer
 
 
 def skip_unless_ci(missing: Exception) -> NoReturn:
@@ -50,6 +51,24 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The session's own Redis; don't stop it, make a `RedisServer()` for that."""
+    try:
+        server = RedisServer()
+    except RedisMissing as missing:
+        skip_unless_ci(missing)
+    with server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """An empty Redis."""
+    redis_server.flush()
+    return redis_server.url
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ SETTINGS = {
 }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -99,7 +99,7 @@ class Cluster:
         """Start the server and wait until it answers; after `stop` or `kill`, on the same port and data."""
         keep_port = self.port != 0
         for tries_left in reversed(range(START_TRIES)):
-            self.port = self.port if keep_port else _free_port()
+            self.port = self.port if keep_port else free_port()
             server = self._launch()
             if self._answers(server):
                 self._server = server
