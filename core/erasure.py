@@ -334,26 +334,9 @@ class Forgetter:
         return set(await session.scalars(query)) - found.kept
 
     async def _empty(self, tx: Tx, found: _Found, seqs: Sequence[int]) -> None:
-        await _overwrite_freed(tx)
-        at = self._clock()
-        await search.forget(tx, seqs)
-        found.files += await files.erase(tx, self._store, list(seqs))
-        rows = await tx.session.execute(
-            select(col(Content.seq), col(Content.data)).where(
-                col(Content.seq).in_(seqs), col(Content.erased_at).is_(None)
-            )
-        )
-        for seq, data in rows.all():
-            await tx.write(update(Content).where(col(Content.seq) == seq).values(**_emptied(data, at)))
-            found.entries += 1
-        # A refusal repeats what the act asked for, a failure what the entry said.
-        await tx.session.execute(
-            update(ActOutcome).where(col(ActOutcome.seq).in_(seqs)).values(message="", detail={})
-        )
-        await tx.session.execute(update(Parked).where(col(Parked.seq).in_(seqs)).values(error=""))
-        await tx.session.execute(update(Merge).where(col(Merge.act_seq).in_(seqs)).values(reason=""))
-        for eraser in self._erasers:
-            await eraser(tx, Erased(at=at, seqs=tuple(seqs)))
+        emptied = await empty_entries(tx, self._store, seqs, self._clock(), self._erasers)
+        found.entries += emptied.entries
+        found.files += emptied.files
 
     async def _empty_outbox(self, found: _Found) -> None:
         """What has left long ago still holds its text. There is no index by address, so it is found beside the gate."""
@@ -447,6 +430,39 @@ class Forgetter:
         if not digests and not is_first:
             return None  # a run after a complete one
         return LedgerEntry(party=found.root, addresses=tuple(digests), opt_outs=tuple(opt_outs), at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    entries: int
+    files: int
+
+
+async def empty_entries(
+    tx: Tx, store: FileStore, seqs: Sequence[int], at: datetime, erasers: Sequence[Eraser]
+) -> Emptied:
+    """Take away what these entries say, wherever it stands; those that are empty already stay as they are."""
+    await _overwrite_freed(tx)
+    await search.forget(tx, seqs)
+    taken = await files.erase(tx, store, list(seqs))
+    rows = await tx.session.execute(
+        select(col(Content.seq), col(Content.data)).where(
+            col(Content.seq).in_(seqs), col(Content.erased_at).is_(None)
+        )
+    )
+    entries = 0
+    for seq, data in rows.all():
+        await tx.write(update(Content).where(col(Content.seq) == seq).values(**_emptied(data, at)))
+        entries += 1
+    # A refusal repeats what the act asked for, a failure what the entry said.
+    await tx.session.execute(
+        update(ActOutcome).where(col(ActOutcome.seq).in_(seqs)).values(message="", detail={})
+    )
+    await tx.session.execute(update(Parked).where(col(Parked.seq).in_(seqs)).values(error=""))
+    await tx.session.execute(update(Merge).where(col(Merge.act_seq).in_(seqs)).values(reason=""))
+    for eraser in erasers:
+        await eraser(tx, Erased(at=at, seqs=tuple(seqs)))
+    return Emptied(entries, taken)
 
 
 async def empty_echo(tx: Tx, seq: int, of: int, at: datetime) -> None:

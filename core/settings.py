@@ -1,12 +1,14 @@
 """The process's settings, read from SWITCHBOARD_… variables."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
 from core.errors import ConfigInvalid
+from core.values import EntryKind
 
 
 class Settings(BaseSettings):
@@ -35,6 +37,10 @@ class Settings(BaseSettings):
         description="How much of the disk the spool may take; full, it refuses (503).",
     )
     name: str = Field(default="", description="This process's name among those of the hub, such as web-1.")
+    retention: dict[EntryKind, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description='Years after which kinds of entries are emptied, {"message": 7}; empty: never.',
+    )
     region: str = Field(default="CN", description="Where telephone numbers without a country code belong.")
     timezone: str = Field(default="Asia/Shanghai")
     log_level: str = Field(default="INFO")

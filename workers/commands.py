@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.addresses import masked, parse
+from core.database import Database
 from core.erasure import Forgetter, read_ledger
 from core.errors import BadInput, ConfigInvalid, Conflict, NotFound
 from core.intake import NOBODY
@@ -22,6 +23,9 @@ from crm.erasure import crm_eraser
 from workers.administration import accounts, users
 from workers.administration.acts import Actor
 from workers.assemble import Hub
+from workers.replay.reading import Replay, consumer_of
+from workers.replay.switching import switch, total
+from workers.retention import Retention
 
 
 class Args(BaseModel):
@@ -80,6 +84,16 @@ class BlueprintRollback(Args):
 class Erase(Args):
     target: str
     reason: str = ""
+
+
+class Retain(Args):
+    apply: bool
+
+
+class ReplaySwitch(Args):
+    scratch: str
+    consumer: str
+    as_then: bool = False
 
 
 async def run(hub: Hub, command: str, args: Mapping[str, Any]) -> Any:
@@ -234,6 +248,26 @@ async def _reapply(hub: Hub, args: Args) -> dict[str, Any]:
     return {"persons": len(reports), "entries": sum(report.entries for report in reports)}
 
 
+async def _retain(hub: Hub, args: Retain) -> dict[str, Any]:
+    rules = Retention(hub.db, hub.files, hub.settings.retention, (crm_eraser(hub.book),))
+    report = await (rules.apply(hub.clock()) if args.apply else rules.look(hub.clock()))
+    return report.as_dict()
+
+
+async def _switch_replay(hub: Hub, args: ReplaySwitch) -> dict[str, Any]:
+    """Let a replay that lies beside the data count; the consumer rests meanwhile."""
+    runner = next(each for each in hub.consumers if each.name == args.consumer)
+    scratch = Database(f"sqlite+aiosqlite:///{args.scratch}")
+    try:
+        replay = Replay(scratch, consumer_of(args.consumer, hub.book, as_then=args.as_then))
+        async with runner.resting():
+            published = hub.book.current if hub.book.has_any else None
+            compared = await switch(hub.db, replay, published, hub.clock())
+    finally:
+        await scratch.close()
+    return {"written": total(compared.differences)}
+
+
 def forgetter(hub: Hub) -> Forgetter:
     return Forgetter(
         hub.db,
@@ -274,6 +308,8 @@ COMMANDS: Mapping[str, tuple[type[Args], Callable[[Hub, Any], Awaitable[Any]]]] 
     "blueprint.rollback": (BlueprintRollback, _roll_back),
     "erase": (Erase, _erase),
     "erase.reapply": (Args, _reapply),
+    "retention": (Retain, _retain),
+    "replay.switch": (ReplaySwitch, _switch_replay),
 }
 
 DIGESTING = frozenset({"erase", "erase.reapply"})
