@@ -56,7 +56,7 @@ async def prepare(data: Path) -> None:
     """Make a hub in an empty folder. It can be copied: its secrets stay where they were made."""
     secrets = {"twilio": AUTH_TOKEN, "gateway": GATEWAY_KEY}
     for name, value in secrets.items():
-        _keep_secret(data / f"{name}.secret", value)
+        keep_secret(data / f"{name}.secret", value)
     async with assemble(settings_for(data)) as hub, running(hub):
         async with hub.db.begin() as tx:
             blueprint = blueprint_of(TOBACCO)
@@ -96,7 +96,7 @@ _GATEWAY: Mapping[str, Any] = {
 }
 
 
-def _keep_secret(path: Path, value: str) -> None:
+def keep_secret(path: Path, value: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(value)
 
