@@ -259,7 +259,12 @@ class PostgresAppender:
                 await self._append(await self._connection(), batch, recorded_at)
             except _REFUSALS:
                 raise
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,  # what asyncpg says of a connection that is cut in the wrong moment
+                OSError,
+            ) as error:
                 if not isinstance(error, asyncpg.DeadlockDetectedError):
                     # Whatever state it is in: a new one is certain. After a time-out it would wait for an answer first.
                     self._drop()
@@ -346,5 +351,6 @@ def _is_worth_another(error: BaseException) -> bool:
         | asyncpg.PostgresConnectionError
         | asyncpg.AdminShutdownError
         | asyncpg.CrashShutdownError
+        | asyncpg.InternalClientError
         | ConnectionError,
     )

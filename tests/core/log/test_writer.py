@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
 from sqlmodel import col
 
 from core.addresses import shard_of
 from core.database import Database
-from core.errors import Unavailable
+from core.errors import EntryRefused, Unavailable
 from core.log import reader
 from core.log import writer as writing
-from core.log.appenders import Prepared, prepare
-from core.log.entries import Logged, content_digest
+from core.log.appenders import PostgresAppender, Prepared, prepare
+from core.log.entries import Entry, Logged, content_digest
 from core.log.writer import LogWriter
 from core.tables import Content, LogEntry, LogHead, LogKey
 from core.values import Accepted, Address, ChannelKind, Direction, EntryKind
@@ -230,6 +231,33 @@ async def test_when_the_database_is_away_everyone_is_told_to_come_again() -> Non
         assert (await writer.write(message())).is_new
 
 
+async def test_when_the_log_is_away_for_one_nothing_behind_it_is_entered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is tried later must not overtake what has failed: whoever enters in order tries all of it again."""
+    monkeypatch.setattr(writing, "_LARGEST_BATCH", 2)
+    appender = HeldAppender()
+    appender.let.set()
+    writer = LogWriter(appender, lambda: 1, lambda: NOON)
+    async with running(writer.run()):
+        outcomes = await writer.enter([message(text=text) for text in ("a", "b", "away", "c", "d", "e")])
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, *[Unavailable] * 4]
+    assert appender.batches == [2]
+
+
+async def test_nothing_behind_is_entered_either_when_entries_are_tried_singly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    appender = HeldAppender()
+    appender.let.set()
+    writer = LogWriter(appender, lambda: 1, lambda: NOON)
+    with caplog.at_level(logging.CRITICAL):
+        async with running(writer.run()):
+            outcomes = await writer.enter([message(text=text) for text in ("a", "refuse", "away", "b")])
+    assert [type(outcome) for outcome in outcomes] == [Accepted, EntryRefused, Unavailable, Unavailable]
+    assert appender.batches == [1]
+
+
 async def test_an_overlong_queue_is_refused_before_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_LONGEST_QUEUE", 2)
     appender = HeldAppender()
@@ -306,6 +334,93 @@ async def test_a_postgresql_that_went_away_is_found_again() -> None:
             assert (await writer.write(message())).seq == 2
             assert await db.is_reachable()
         await db.close()
+
+
+async def test_a_postgresql_that_was_restarted_meanwhile_is_no_outage() -> None:
+    with Cluster() as cluster:
+        url = cluster.url(cluster.create_database())
+        await asyncio.to_thread(upgrade, url)
+        db = Database(url)
+        async with running_writer(db) as writer:
+            assert (await writer.write(message())).seq == 1
+            cluster.kill()
+            cluster.start()
+            assert (await writer.write(message())).seq == 2
+        await db.close()
+
+
+async def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
+    """Somebody holds the second key and then wants the first: PostgreSQL ends the append, which waits for longer."""
+    first, second = (message(dedupe_key=key) for key in "ab")
+    db = Database(postgres_url)
+    other = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+    async with running_writer(db) as writer:
+        transaction = other.transaction()
+        await transaction.start()
+        await _take_key(other, second)
+        writing = asyncio.gather(writer.write(first), writer.write(second))
+        await _is_waited_for(other)
+        await _take_key(other, first)
+        await transaction.rollback()
+        assert [taken.seq for taken in await writing] == [1, 2]
+    await other.close()
+    await db.close()
+
+
+async def _take_key(db: "asyncpg.Connection[asyncpg.Record]", entry: Entry) -> None:
+    await db.execute(
+        "INSERT INTO log_key (account, dedupe_key, id) VALUES ($1, $2, $3)",
+        entry.account,
+        entry.dedupe_key,
+        uuid4(),
+    )
+
+
+async def _is_waited_for(db: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async with asyncio.timeout(5):
+        while not await db.fetchval(_WAITED_FOR):  # noqa: ASYNC110  # a lock tells nobody who waits
+            await asyncio.sleep(0.01)
+
+
+_WAITED_FOR = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+)
+
+
+@pytest.mark.parametrize(
+    ("says", "means"),
+    [
+        (asyncpg.ReadOnlySQLTransactionError, Unavailable),
+        (asyncpg.DiskFullError, Unavailable),
+        (asyncpg.TooManyConnectionsError, Unavailable),
+        (asyncpg.UndefinedTableError, Unavailable),
+        (asyncpg.QueryCanceledError, Unavailable),
+        (asyncpg.InvalidPasswordError, Unavailable),
+        (TimeoutError, Unavailable),
+        (ConnectionRefusedError, Unavailable),
+        (asyncpg.InternalClientError, Unavailable),
+        (asyncpg.CharacterNotInRepertoireError, EntryRefused),
+        (asyncpg.NotNullViolationError, EntryRefused),
+        (asyncpg.ProgramLimitExceededError, EntryRefused),
+    ],
+)
+async def test_what_postgresql_says_is_about_the_entry_or_about_itself(
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    says: type[Exception],
+    means: type[Unavailable],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def append(*given: object) -> None:
+        raise says
+
+    db = Database(postgres_url)
+    with caplog.at_level(logging.CRITICAL):
+        async with running_writer(db) as writer:
+            monkeypatch.setattr(PostgresAppender, "_append", append)
+            (outcome,) = await writer.enter([message()])
+    assert type(outcome) is means
+    await db.close()
 
 
 @pytest.mark.parametrize("kind", list(EntryKind))
