@@ -41,6 +41,36 @@ class Settings(BaseSettings):
         default={},
         description='Years after which kinds of entries are emptied, {"message": 7}; empty: never.',
     )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of /healthz, /readyz and /metrics; 0: web processes have them on their own, others nowhere.",
+    )
+    metrics_token: str = Field(
+        default="",
+        description="Reference to a token that /metrics then asks for, such as file:/run/secrets/metrics.",
+    )
+    trace_share: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of entries that are traced, where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.",
+    )
+    alarm_mail_to: str = Field(default="", description="Who is told of alarms by mail; several with commas.")
+    alarm_mail_from: str = Field(default="", description="The address that those mails come from.")
+    alarm_smtp: str = Field(
+        default="smtp://localhost:25",
+        description="smtp://[user@]host[:port]; smtps:// is TLS from the start.",
+    )
+    alarm_smtp_password: str = Field(
+        default="", description="Reference to that user's password, such as file:/run/secrets/smtp."
+    )
+    alarm_webhook: str = Field(default="", description="Address that alarms are posted to as JSON.")
+    alarm_webhook_key: str = Field(
+        default="keep:alarm-webhook", description="Reference to the key that signs those requests."
+    )
+    alarm_language: str = Field(default="en", pattern="^(en|zh-Hans|zh-Hant)$")
     region: str = Field(default="CN", description="Where telephone numbers without a country code belong.")
     timezone: str = Field(default="Asia/Shanghai")
     log_level: str = Field(default="INFO")
