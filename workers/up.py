@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Told = Callable[[str], None]
 
+MODESTY = 10
+"""The niceness of processes without webhooks: where cores are few, who waits for a 200 goes before who digests."""
+
 
 def serve(
     settings: Settings,
@@ -68,6 +71,8 @@ async def run(
         raise ConfigInvalid("Several processes need PostgreSQL; name it in SWITCHBOARD_DATABASE.")
     if roles != ALL and not settings.is_grown:
         raise ConfigInvalid("Several processes need Redis to wake each other; name it in SWITCHBOARD_REDIS.")
+    if Role.WEB not in roles:
+        os.nice(MODESTY)
     with only_writer(settings.data) if is_sqlite else nullcontext():
         async with assemble(settings, roles=roles) as assembled:
             writers = _traffic(assembled, traffic)

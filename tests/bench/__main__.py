@@ -1,7 +1,7 @@
 """`python -m tests.bench`: measure and write docs/benchmarks.json and docs/benchmarks.md.
 
 BENCH_SECONDS: length of each point (60). BENCH_ROWS: rows of the large log (1000000). BENCH_ONLY: names of
-benchmarks, separated by commas (ingest,live,reply,growth,demo).
+benchmarks, separated by commas (ingest,live,reply,growth,demo,grown).
 """
 
 import os
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import demo, growth, ingest, live, reply
+from tests.bench import demo, grown, growth, ingest, live, reply
 from tests.bench.processes import ROOT, Process
 from tests.bench.results import ORDER, Section, keep
 from tests.bench.world import ENVIRONMENT
@@ -59,6 +59,7 @@ MEASURES: dict[str, Callable[[Path, Process, float], Section | None]] = {
     "reply": reply.measure,
     "growth": growth.measure,
     "demo": demo.measure,
+    "grown": grown.measure,
 }
 
 if __name__ == "__main__":

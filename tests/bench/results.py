@@ -52,7 +52,7 @@ def keep(sections: Sequence[Section]) -> None:
     PAGE.write_text(page(known), encoding="utf-8")
 
 
-ORDER = ("ingest", "live", "reply", "growth", "demo")
+ORDER = ("ingest", "live", "reply", "growth", "demo", "grown")
 
 
 def page(known: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The hub under load: the real application in one process, or one of the limits that it is compared with."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,12 +20,17 @@ from core.database import Database
 from core.intake import Intake, entry_of
 from core.log import reader
 from core.log.appenders import prepare
+from core.outbox import Lane
+from core.sending import queue_message
 from core.tables import Content, LogEntry, LogHead, LogKey, OutboxItem
 from core.telemetry import set_up_logging
-from core.values import Accepted, ChannelEvent
+from core.values import Accepted, Address, ChannelEvent
+from tests.bench.messages import ACCOUNT
 from tests.bench.processes import serve_commands
 from tests.bench.world import settings_of
 from workers.assemble import Hub, assemble, running
+from workers.roles import WORKING, Role
+from workers.up import MODESTY
 from workers.web.app import create_app
 
 _NOTHING = Accepted(id=UUID(int=0), seq=0, is_new=True)
@@ -88,8 +94,12 @@ class CommitsEach(Intake):
         return Accepted(id=item.id, seq=head.seq, is_new=True)
 
 
+ROLES = {role.value: frozenset({role}) for role in Role}
+"""The modes that are one process of the grown size; `hub` is the embedded one, all others are limits."""
+
+
 def _as(mode: str, hub: Hub) -> Hub:
-    if mode == "hub":
+    if mode == "hub" or mode in ROLES:
         return hub
     limit = (AnswersAtOnce if mode == "nothing" else CommitsEach)(hub.writer, hub.accounts.kind_of, hub.clock)
     if isinstance(limit, CommitsEach):
@@ -106,7 +116,25 @@ class Commands:
     async def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked["do"] == "caught_up":
             await self._caught_up()
+        if asked["do"] == "backlog":
+            await self._put_aside(asked["count"])
         return await self._state()
+
+    async def _put_aside(self, count: int) -> None:
+        """So many messages that nobody waits for."""
+        at = now()
+        async with self._hub.db.begin() as tx:
+            for number in range(count):
+                queue_message(
+                    tx,
+                    key=f"backlog:{number}",
+                    account=ACCOUNT,
+                    recipient=Address("tel", f"+86138{number:08}"),
+                    text="通知",
+                    at=at,
+                    cause_seq=0,
+                    lane=Lane.BROADCAST,
+                )
 
     async def _caught_up(self) -> None:
         """Until every consumer stands at the head and nothing that it queued is left to be sent."""
@@ -127,7 +155,7 @@ class Commands:
             "head": head,
             "waiting": waiting,
             "lag": max(head - lane.position for runner in self._hub.consumers for lane in runner.lanes),
-            "digested": {runner.consumer.name: runner.digested for runner in self._hub.consumers},
+            "digested": {runner.name: runner.digested for runner in self._hub.consumers},
             "parked": sum(runner.parked for runner in self._hub.consumers),
             "jobs": self._hub.jobs.finished,
         }
@@ -146,7 +174,10 @@ async def _listening(hub: Hub) -> AsyncIterator[int]:
 
 async def main(mode: str, folder: Path) -> None:
     set_up_logging("WARNING", as_json=False)
-    async with assemble(settings_of(folder)) as assembled:
+    grown = ROLES.get(mode) or (ROLES["web"] if settings_of(folder).is_grown else None)
+    if mode in ROLES and mode != "web":
+        os.nice(MODESTY)
+    async with assemble(settings_of(folder), roles=grown or WORKING) as assembled:
         hub = _as(mode, assembled)
         async with running(hub), _listening(hub) as port:
             await serve_commands({"port": port}, Commands(hub))

@@ -52,10 +52,10 @@ def tokens(folder: Path) -> list[str]:
     return known
 
 
-async def make(folder: Path, world: World, provider: int) -> None:
-    """Make the data folder. `provider` is the port where messages are handed over."""
+async def make(folder: Path, world: World, provider: int, settings: Settings | None = None) -> None:
+    """Make the data folder, or fill what `settings` name. `provider` is the port where messages are handed over."""
     blueprint = _blueprint(folder, world.queues)
-    async with _filling(settings_of(folder)) as hub:
+    async with _filling(settings or settings_of(folder)) as hub:
         checked = await asyncio.to_thread(check_folder, blueprint)
         assert checked.blueprint is not None, [str(each) for each in checked.problems]
         async with hub.db.begin() as tx:

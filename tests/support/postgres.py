@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,7 +62,8 @@ class Cluster:
     through the fixture `postgres_url`. Everybody on this machine may connect while it runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
         find_programs()  # tells at once that there are none
         self._user = choose_user()
         self._folder = Path(tempfile.mkdtemp(prefix="switchboard-pg-"))
@@ -147,7 +149,7 @@ class Cluster:
     def _launch(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                server_command(self._folder, self.port, SETTINGS),
+                server_command(self._folder, self.port, self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
