@@ -61,6 +61,11 @@ class JobRunner:
         self.counts: dict[str, int] = {}
         """How many items of the whole outbox are in each state, as last swept."""
 
+    @property
+    def under_way(self) -> int:
+        """How many jobs this process is doing now."""
+        return len(self._running)
+
     def wake(self) -> None:
         self._woken.set()
 
