@@ -244,6 +244,17 @@ _REFUSALS = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+# The connection was cut: the server may have come back since we last asked it.
+_CUTS = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # in asyncpg's words, when it happens between two steps of its own
+    RuntimeError,  # in uvloop's words: "the handler is closed"
+)
+_WORTH_ANOTHER = (asyncpg.DeadlockDetectedError, *_CUTS)
+_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, *_CUTS)
 
 
 class PostgresAppender:
@@ -259,16 +270,11 @@ class PostgresAppender:
                 await self._append(await self._connection(), batch, recorded_at)
             except _REFUSALS:
                 raise
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,  # what asyncpg says of a connection that is cut in the wrong moment
-                OSError,
-            ) as error:
+            except _OUTAGES as error:
                 if not isinstance(error, asyncpg.DeadlockDetectedError):
                     # Whatever state it is in: a new one is certain. After a time-out it would wait for an answer first.
                     self._drop()
-                if not (tries_left and _is_worth_another(error)):
+                if not (tries_left and isinstance(error, _WORTH_ANOTHER)):
                     raise Unavailable("The database is away; send the same again in a moment.") from error
             else:
                 return
@@ -341,16 +347,3 @@ class PostgresAppender:
     async def close(self) -> None:
         if self._db is not None and not self._db.is_closed():
             await self._db.close(timeout=2)
-
-
-def _is_worth_another(error: BaseException) -> bool:
-    """A deadlock, or a connection that was cut: the server may have come back since we last asked it."""
-    return isinstance(
-        error,
-        asyncpg.DeadlockDetectedError
-        | asyncpg.PostgresConnectionError
-        | asyncpg.AdminShutdownError
-        | asyncpg.CrashShutdownError
-        | asyncpg.InternalClientError
-        | ConnectionError,
-    )
