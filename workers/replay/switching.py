@@ -15,7 +15,7 @@ from core.errors import Conflict
 from core.tables import Setting
 from crm.blueprint.publishing import Published
 from crm.cases import next_number
-from crm.tables import Case
+from crm.tables import Case, ReadingRow
 from workers.replay.difference import Change, Differences, changes
 from workers.replay.projections import PROJECTIONS, Forgotten, Projection, changed
 from workers.replay.reading import Positions, Replay, moment, positions
@@ -111,12 +111,18 @@ async def _write(
     elif change.before is None:
         row: dict[str, Any] = dict(change.after)
         if table.name == Case.__tablename__ and published is not None:
-            kind = published.blueprint.case_kind(row["kind"])
-            row["number"] = await next_number(tx, published, kind, row["opened_at"])
+            await _number(tx, row, published)
         await tx.write(insert(table).values(**row))
     else:
         row = changed(projection, change.before, change.after, at=at, seq=seq)
         await tx.write(update(table).where(here).values(**row))
+
+
+async def _number(tx: Tx, case: dict[str, Any], published: Published) -> None:
+    """A case that nobody opened at the time gets the next number of its span, and the reading that opens it says so."""
+    kind = published.blueprint.case_kind(case["kind"])
+    case["number"] = await next_number(tx, published, kind, case["opened_at"])
+    await tx.write(update(ReadingRow).where(col(ReadingRow.seq) == case["id"]).values(receipt=case["number"]))
 
 
 def total(differences: Sequence[Differences]) -> int:
