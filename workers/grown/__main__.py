@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _default_folder() -> Path:
     """The data folder, or one that the server's user can reach where root keeps that folder to itself."""
     folder = Settings().data / "grown"
-    if choose_user().can_enter(folder / "postgresql"):
+    if choose_user().can_enter(folder):
         return folder
     print(f"PostgreSQL cannot reach {folder.resolve()}, so everything is kept in {_ELSEWHERE}.")
     return _ELSEWHERE
@@ -76,8 +76,7 @@ async def _serve(machine: Machine, args: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    more = {} if args.empty else {"SWITCHBOARD_IS_DEMO": "true"}
-    started = commands(machine, more=more, demo_weeks=0 if args.empty else args.weeks)
+    started = commands(machine, demo_weeks=0 if args.empty else args.weeks)
     starting = asyncio.create_task(
         _started(Supervisor(started, _prefixed([each.name for each in started])), machine)
     )

@@ -33,6 +33,7 @@ POSTGRESQL_SETTINGS: Final = {
     "timezone": "UTC",
     "logging_collector": "off",
     "log_min_messages": "warning",
+    "log_checkpoints": "off",
     "log_line_prefix": "",
 }
 
@@ -79,6 +80,7 @@ def prepare(machine: Machine) -> None:
     _check_programs()
     _check_ports(machine)
     machine.root.mkdir(parents=True, exist_ok=True)
+    machine.root.chmod(0o711)  # the servers' own users pass through; what is ours is closed one level below
     (machine.root / "secrets").mkdir(mode=0o700, exist_ok=True)
     for process in PROCESSES:
         for kept in process.keeps:
@@ -89,7 +91,7 @@ def prepare(machine: Machine) -> None:
     if not password.exists():
         _write_secret(password, secrets.token_hex(24))
     _keep_certificate(machine)
-    (machine.root / "nginx" / "nginx.conf").write_text(nginx_conf(_proxy(machine)), encoding="utf-8")
+    (machine.root / "nginx" / "nginx.conf").write_text(nginx_conf(proxy_of(machine)), encoding="utf-8")
     rows = machine.root / Keeps.ROWS
     if not (rows / "data" / "PG_VERSION").exists():
         shutil.rmtree(rows / "data", ignore_errors=True)
@@ -159,7 +161,7 @@ def _keep_certificate(machine: Machine) -> None:
         raise ConfigInvalid(f"openssl could not make a certificate: {made.stderr.strip()}")
 
 
-def _proxy(machine: Machine) -> Proxy:
+def proxy_of(machine: Machine) -> Proxy:
     proxy = _BY_NAME["proxy"]
     return Proxy(
         port=machine.https,
@@ -183,7 +185,7 @@ def commands(
 
 
 def _with_demo(found: Sequence[Command], weeks: int) -> list[Command]:
-    """The demo's data are loaded after the tables are there and before anybody works with them."""
+    """The demo's data are loaded after the tables are there and before anybody works with them; then come its doors."""
     migrate = next(command for command in found if command.name == "migrate")
     seed = replace(
         migrate,
@@ -192,9 +194,14 @@ def _with_demo(found: Sequence[Command], weeks: int) -> list[Command]:
         after=("migrate",),
         healthy_within=900.0,
     )
+    web = {process.name for process in WEB}
+    opened = [
+        replace(command, argv=(*command.argv, "--demo")) if command.name in web else command
+        for command in found
+    ]
     after_it = [
         replace(command, after=(*command.after, "demo")) if "migrate" in command.after else command
-        for command in found
+        for command in opened
     ]
     return [*after_it, seed]
 
@@ -213,7 +220,7 @@ def _started(machine: Machine, process: Process, told: Mapping[str, str]) -> Com
                 argv=_switchboard(*process.arguments),
                 environment={**environment(process, machine), **told},
                 cwd=ROOT,
-                is_healthy=http_answers(machine.health_port(process), "/healthz"),
+                is_healthy=http_answers(machine.host, machine.health_port(process), "/healthz"),
                 runs_once=process.runs_once,
             )
         case Program.DATABASE:

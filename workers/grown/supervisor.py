@@ -198,13 +198,18 @@ class Supervisor:
         keepers, self._keepers = self._keepers, {}
         left = {name for name in keepers if self._kept[name].pid is not None}
         while left:
-            needed = {needed for name in left for needed in self._kept[name].command.after}
+            needed = {needed for name in left for needed in self._needs(name)}
             ending = (left - needed) or left
             await asyncio.gather(*(self._kept[name].end() for name in ending))
             left -= ending
         for keeper in keepers.values():
             keeper.cancel()
         await asyncio.gather(*keepers.values(), return_exceptions=True)
+
+    def _needs(self, name: str) -> set[str]:
+        """Those before it, and those before them: who ran once stands between others."""
+        before = self._kept[name].command.after
+        return {*before, *(further for each in before for further in self._needs(each))}
 
     def pid(self, name: str) -> int | None:
         """None while it does not run."""

@@ -123,8 +123,9 @@ async def test_they_end_before_those_that_they_need() -> None:
     ended: list[str] = []
     script = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done"
     first = Command(name="first", argv=("sh", "-c", script))
-    second = Command(name="second", argv=("sh", "-c", script), after=("first",))
-    async with Supervisor([first, second], lambda name, line: ended.append(name)):
+    once = Command(name="once", argv=("true",), after=("first",), runs_once=True)
+    second = Command(name="second", argv=("sh", "-c", script), after=("once",))
+    async with Supervisor([first, once, second], lambda name, line: ended.append(name)):
         await asyncio.sleep(0.3)  # until both have set their traps
     assert ended == ["second", "first"]
 

@@ -1,0 +1,1 @@
+"""Faults under load: what was acknowledged is in the log exactly once, whatever breaks."""
