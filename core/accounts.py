@@ -1,9 +1,11 @@
 """Accounts: our lines, their checked configuration and the adapters built from it, each once."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,12 +13,15 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core import accounts_snapshot
 from core.adapter import Account, AdapterTools, ChannelSpec, Limits
 from core.database import Tx
 from core.errors import BadInput, ConfigInvalid, Conflict, NotFound, SecretMissing
 from core.secrets import Secrets
 from core.tables import AccountRow
 from core.values import ChannelKind
+
+log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -43,10 +48,17 @@ class AccountBook:
     that account raises its ConfigInvalid, the others work.
     """
 
-    def __init__(self, specs: Mapping[str, ChannelSpec[Any]], secrets: Secrets, tools: AdapterTools) -> None:
+    def __init__(
+        self,
+        specs: Mapping[str, ChannelSpec[Any]],
+        secrets: Secrets,
+        tools: AdapterTools,
+        snapshot: Path | None = None,
+    ) -> None:
         self._specs = specs
         self._secrets = secrets
         self._tools = tools
+        self._snapshot = snapshot
         self._lines: dict[str, _Line] = {}
 
     async def load(self, session: AsyncSession) -> set[str]:
@@ -54,7 +66,22 @@ class AccountBook:
 
         Raises ConfigInvalid, and changes nothing, when demo accounts lie beside real ones.
         """
-        rows = {row.slug: row for row in await session.scalars(select(AccountRow))}
+        changed = self._take(await session.scalars(select(AccountRow)))
+        if changed or (self._snapshot is not None and not self._snapshot.exists()):
+            self._save()
+        return changed
+
+    def load_snapshot(self) -> set[str]:
+        """Like `load`, from the file that the last `load` left: for a process that starts while the database is away.
+
+        Raises ConfigInvalid where there is none.
+        """
+        if self._snapshot is None:
+            raise ConfigInvalid("This process keeps no snapshot of the accounts.")
+        return self._take(accounts_snapshot.read(self._snapshot))
+
+    def _take(self, found: Iterable[AccountRow]) -> set[str]:
+        rows = {row.slug: row for row in found}
         self._refuse_mixture(row.provider for row in rows.values() if row.is_enabled)
         changed = set(self._lines) - set(rows)
         for slug in changed:
@@ -66,6 +93,15 @@ class AccountBook:
             self._lines[slug] = self._open(row)
             changed.add(slug)
         return changed
+
+    def _save(self) -> None:
+        """Without the file a later process would have to wait for the database; this one goes on."""
+        if self._snapshot is None:
+            return
+        try:
+            accounts_snapshot.write(self._snapshot, [line.row for line in self._lines.values()])
+        except OSError:
+            log.exception("accounts' snapshot not written", extra={"file": str(self._snapshot)})
 
     def slugs(self) -> list[str]:
         """The enabled accounts that can be used, in order."""
@@ -170,7 +206,11 @@ class AccountBook:
             self._refuse_mixture([row.provider, *(other.provider for other in others)])
         tx.session.add(row)
         await tx.session.flush()
-        tx.after_commit(lambda: self._lines.__setitem__(row.slug, line))
+        tx.after_commit(lambda: self._keep(line))
+
+    def _keep(self, line: _Line) -> None:
+        self._lines[line.row.slug] = line
+        self._save()
 
     def _open(self, row: AccountRow) -> _Line:
         if not row.is_enabled:

@@ -1,5 +1,6 @@
 """Accounts are checked before they are saved, built once, and told apart from demo data."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -235,3 +236,91 @@ async def test_a_mixture_that_got_into_the_table_does_not_load(db: Database, boo
     with pytest.raises(ConfigInvalid, match="refuses"):
         await _load(db, book)
     assert book.slugs() == ["main"]
+
+
+# The snapshot.
+
+
+def _keeping(tools: AdapterTools, tmp_path: Path) -> AccountBook:
+    """A process of the same host, with its own memory and the same data folder."""
+    return AccountBook(
+        _SPECS, Secrets(tmp_path, {"TOKEN": "s3cret-token"}), tools, tmp_path / "accounts.json"
+    )
+
+
+async def test_a_process_that_starts_without_the_database_knows_the_accounts(
+    db: Database, tools: AdapterTools, tmp_path: Path
+) -> None:
+    first = _keeping(tools, tmp_path)
+    await _create(db, first)
+    await _create(db, first, "second", config={"url": "second", "rate": 3})
+    later = _keeping(tools, tmp_path)
+    assert later.load_snapshot() == {"main", "second"}
+    assert later.account("second") == first.account("second")
+    assert later.account("main").secrets == {"token": "s3cret-token"}
+    adapter = later.adapter("main")
+    # When the database is there again, nothing is built anew.
+    assert await _load(db, later) == set()
+    assert later.adapter("main") is adapter
+
+
+async def test_the_snapshot_follows_each_change_and_each_load(
+    db: Database, tools: AdapterTools, tmp_path: Path
+) -> None:
+    book, other = _keeping(tools, tmp_path), _keeping(tools, tmp_path)
+    await _create(db, book)
+    async with db.begin() as tx:
+        await book.disable(tx, "main", _AT + timedelta(seconds=1))
+    other.load_snapshot()
+    assert other.slugs() == []
+    (tmp_path / "accounts.json").unlink()
+    await _load(db, book)
+    assert other.load_snapshot() == set()
+
+
+async def test_the_snapshot_holds_references_and_no_secret(
+    db: Database, tools: AdapterTools, tmp_path: Path
+) -> None:
+    book = _keeping(tools, tmp_path)
+    await _create(db, book)
+    async with db.begin() as tx:
+        tx.session.add(
+            AccountRow(slug="bad", provider="sms.gateway", title="", secrets={"token": "pasted-in-whole"})
+        )
+    await _load(db, book)
+    path = tmp_path / "accounts.json"
+    content = path.read_text()
+    assert "env:TOKEN" in content
+    assert "s3cret" not in content
+    assert "pasted" not in content
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "accounts.json" in os.listdir(tmp_path)
+    assert not any(name.startswith(".accounts") for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"{", b"[]", b'{"version": 9, "accounts": []}', b'{"version": 1, "accounts": [{}]}'],
+)
+async def test_a_snapshot_that_cannot_be_read_is_said_to_be(
+    tools: AdapterTools, tmp_path: Path, content: bytes | None
+) -> None:
+    for held in filter(None, [content]):
+        (tmp_path / "accounts.json").write_bytes(held)
+    with pytest.raises(ConfigInvalid, match="start once"):
+        _keeping(tools, tmp_path).load_snapshot()
+
+
+async def test_where_no_snapshot_is_kept_there_is_none_to_load(book: AccountBook) -> None:
+    with pytest.raises(ConfigInvalid, match="keeps no snapshot"):
+        book.load_snapshot()
+
+
+async def test_a_snapshot_that_cannot_be_written_stops_nobody(
+    db: Database, tools: AdapterTools, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "accounts.json").mkdir()
+    book = _keeping(tools, tmp_path)
+    await _create(db, book)
+    assert book.slugs() == ["main"]
+    assert "snapshot not written" in caplog.text
