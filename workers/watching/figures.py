@@ -295,7 +295,7 @@ async def _unsealed(session: AsyncSession, head: int, at: datetime) -> Backlog:
 
 async def _partitions(session: AsyncSession, at: datetime) -> tuple[int, tuple[str, ...]]:
     """Rows that lie in no month's partition; and the partitions of this month and the next that do not exist."""
-    rows = await session.scalar(text("SELECT count(*) FROM (SELECT 1 FROM log_default LIMIT 1000) AS some"))
+    rows = await session.scalar(text("SELECT count(*) FROM (SELECT 1 FROM log_default LIMIT 1000) AS found"))
     missing = [
         name
         for name in (f"log_{month:%Y_%m}" for month in _this_and_next(at))
