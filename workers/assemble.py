@@ -21,7 +21,7 @@ from core.consumers import ConsumerRunner, lanes_of
 from core.database import Database, Tx, is_outage
 from core.files import FileStore
 from core.intake import Intake
-from core.jobs import Job, JobRunner
+from core.jobs import PRESSED, Job, JobRunner
 from core.leases import Leases
 from core.live import Tail
 from core.log.seals import Sealer
@@ -29,6 +29,7 @@ from core.log.writer import LogWriter
 from core.metrics import Metrics
 from core.passwords import Hasher
 from core.positions import LANES, FollowedConsumer, Positions
+from core.pressure import SAID_EVERY, Pressure
 from core.search import SearchConsumer
 from core.secrets import Secrets
 from core.sending import SEND, Sender
@@ -36,6 +37,7 @@ from core.settings import Settings
 from core.sign_in import SignIns
 from core.users import Users
 from crm import feed as feeding
+from crm.blueprint import conditions
 from crm.blueprint.publishing import Book
 from crm.consumer import CrmConsumer
 from crm.desk.work import Changes
@@ -80,6 +82,7 @@ class Hub:
     refresher: Refresher
     writer: LogWriter
     intake: Intake
+    pressure: Pressure
     crm: Positions
     search: Positions
     sealer: Sealer
@@ -159,9 +162,10 @@ async def _build(
         "wake": jobs.Waker(intake),
         jobs.NOTE: jobs.Noter(intake),
     }
-    runner = JobRunner(db, work, clock, pressure=lambda: writer.rate)
+    pressure = Pressure(lambda: writer.rate, bus)
+    runner = JobRunner(db, work, clock, pressure=pressure)
     live.on_queued(runner.wake)
-    crm, search = _consumers(settings, roles, db, book, writer, live, bus, clock)
+    crm, search = _consumers(settings, roles, db, book, writer, pressure, live, bus, clock)
     sealer = Sealer(db, clock)
     metrics = Metrics()
     _watch(metrics, writer, (crm, search), sealer, live)
@@ -181,6 +185,7 @@ async def _build(
         refresher=refresher,
         writer=writer,
         intake=intake,
+        pressure=pressure,
         crm=crm,
         search=search,
         sealer=sealer,
@@ -206,6 +211,7 @@ def _consumers(
     db: Database,
     book: Book,
     writer: LogWriter,
+    pressure: Pressure,
     live: LiveHub,
     bus: Bus,
     clock: Clock,
@@ -233,7 +239,7 @@ def _consumers(
         ConsumerRunner(
             db,
             consumer,
-            pressure=lambda: writer.rate,
+            pressure=pressure,
             turn=turn,
             moved=lambda: bus.say(Topic.CURSOR),
             clock=clock,
@@ -317,13 +323,14 @@ def _parts(hub: Hub) -> dict[str, Part]:
     if Role.WEB in hub.roles:
         parts |= {"tail": hub.tail.run, "live": hub.live.run}
         if hub.settings.is_grown:
-            parts["feed"] = hub.feed.run
+            parts |= {"feed": hub.feed.run, "pressure": lambda: _say_pressure(hub)}
     for consumer in hub.consumers:
         if isinstance(consumer, ConsumerRunner):
             parts[consumer.name] = _owned(hub, f"consumer:{consumer.name}", consumer.run)
         elif isinstance(consumer, FollowedConsumer):
             parts[consumer.name] = consumer.run
     if Role.DIGEST in hub.roles:
+        parts["warming"] = lambda: asyncio.to_thread(conditions.warm)
         parts["sealer"] = _owned(hub, "sealer", lambda lease=None: hub.sealer.run())
     if Role.JOBS in hub.roles:
         parts["jobs"] = hub.jobs.run
@@ -349,6 +356,12 @@ async def _look_by_oneself(hub: Hub) -> None:
         if Role.DIGEST in hub.roles:
             for consumer in hub.consumers:
                 consumer.wake()
+
+
+async def _say_pressure(hub: Hub) -> None:
+    while True:
+        await asyncio.sleep(SAID_EVERY)
+        hub.pressure.say(above=PRESSED / 2)
 
 
 def scheduled(hub: Hub) -> list[schedule.Task]:

@@ -75,6 +75,11 @@ def _program(text: str) -> Any:
     return environment.program(_tree(text))
 
 
+def warm() -> None:
+    """Make the parser, which takes a second of processor time, before the first condition is asked for."""
+    _program("true")
+
+
 def evaluate(text: str, values: Mapping[str, Any]) -> Any:
     """The condition's value for plain JSON-like `values` (and aware datetimes, timedeltas)."""
     try:

@@ -57,7 +57,7 @@ class CommitsEach(Intake):
             known = await session.get(LogKey, (entry.account, entry.dedupe_key))
             if known is not None:
                 return Accepted(id=known.id, seq=0, is_new=False)
-            head = await session.get_one(LogHead, 1)
+            head = await session.get_one(LogHead, 1, with_for_update=True)
             head.seq += 1
             session.add(LogKey(account=entry.account, dedupe_key=entry.dedupe_key, id=item.id))
             session.add(
