@@ -129,6 +129,7 @@ class LiveHub:
         self.on_shown: Shown | None = None
         self.head = 0
         self.is_database_away = False
+        self.spooled: Callable[[], int] = lambda: 0  # entries that wait on this host for the database
         self.frames = 0
 
     # What feeds it.
@@ -243,7 +244,7 @@ class LiveHub:
             await asyncio.sleep(HEARTBEAT)
             self.presence.beat()
             reachable = await self._db.is_reachable() if self._consoles else True
-            service = {"database": "ok" if reachable else "away"}
+            service = {"database": "ok" if reachable else "away", "spooled": self.spooled()}
             frame = orjson.dumps({"head": self.head, "at": moment(self._clock()), "service": service})
             for console in list(self._consoles):
                 await console.send(frame)

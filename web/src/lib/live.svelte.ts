@@ -1,7 +1,7 @@
 // The live socket: resumes by sequence number, beats, backs off, and hands pages one merged frame at a time.
 import { apiLocale } from './api';
 import { coalesce } from './coalesce';
-import type { Frame, View } from './types';
+import type { Frame, Service, View } from './types';
 
 const FLUSH_MS = 100;
 const SILENCE_MS = 12_000; // the server beats every 5 s; two lost beats mean the line is dead
@@ -25,7 +25,7 @@ export class Live {
   /** `idle` until started; `offline` only after a connection was lost or refused. */
   state = $state<'idle' | 'connecting' | 'online' | 'offline'>('idle');
   confirmedAt = $state<Date | null>(null);
-  databaseAway = $state(false);
+  service = $state.raw<Service>({ database: 'ok', spooled: 0 });
   head = 0;
 
   #socket: WebSocket | null = null;
@@ -123,7 +123,7 @@ export class Live {
     this.#attempt = 0;
     this.state = 'online';
     this.confirmedAt = new Date();
-    if (frame.service) this.databaseAway = frame.service.database === 'away';
+    if (frame.service) this.service = frame.service;
     this.#listenForSilence();
     this.#pending.push(frame);
     this.#flushTimer ??= setTimeout(() => this.#flush(), FLUSH_MS);

@@ -323,5 +323,11 @@ export interface Frame {
   phone?: PhoneMessage[];
   figures?: FigureChange[];
   reload?: boolean;
-  service?: { database: 'ok' | 'away' };
+  service?: Service;
+}
+
+/** `spooled`: messages that wait on the server's own disk until the database takes them. */
+export interface Service {
+  database: 'ok' | 'away';
+  spooled: number;
 }
