@@ -141,6 +141,11 @@ class AccountBook:
         """Also of a disabled account: its last messages may still be on their way in."""
         return self.spec(slug).kind
 
+    def try_out(self, row: AccountRow) -> None:
+        """Whether the enabled account could be opened now, its secrets read anew. Raises ConfigInvalid."""
+        if (problem := self._open(row).problem) is not None:
+            raise problem
+
     async def create(
         self,
         tx: Tx,

@@ -125,7 +125,7 @@ class ActOutcome(SQLModel, table=True):
 
 
 class ActRow(SQLModel, table=True):
-    """An act of the log by what the audit trail is asked for; made from the log by core/audit.py, never changed."""
+    """An act of the log by what the audit trail is asked for; made from the log by crm/audit.py, never changed."""
 
     __tablename__ = "act"
     __table_args__: ClassVar[Any] = (

@@ -1,9 +1,9 @@
 """Changes to accounts: secrets by reference only, and what the log says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.errors import BadInput, Conflict
+from core.errors import BadInput, Conflict, NotFound
 from core.secrets import is_reference
 from core.tables import AccountRow
 from workers.administration.acts import Actor, changing
@@ -33,7 +33,7 @@ async def add(
             at=hub.clock(),
         )
         change.detail.update(account=slug, provider=provider, title=title)
-    return hooks(hub, slug)
+    return hooks(hub, slug, hub.accounts.spec(slug).actions)
 
 
 async def change(
@@ -74,15 +74,16 @@ async def check(hub: Hub, slug: str) -> list[str]:
     async with hub.db.read() as session:
         row = await session.get(AccountRow, slug)
         await hub.accounts.load(session)
-    if row is not None and not row.is_enabled:
+    if row is None:
+        raise NotFound("There is no such account.", account=slug)
+    if not row.is_enabled:
         raise Conflict("The account is disabled; enable it first.", account=slug)
-    hub.accounts.adapter(slug)
-    return hooks(hub, slug)
+    hub.accounts.try_out(row)
+    return hooks(hub, slug, hub.accounts.spec(slug).actions)
 
 
-def hooks(hub: Hub, slug: str) -> list[str]:
+def hooks(hub: Hub, slug: str, actions: Sequence[str]) -> list[str]:
     """The addresses that the provider is told."""
-    actions = hub.accounts.spec(slug).actions
     return [f"{hub.settings.origin}/hooks/{slug}/{action}" for action in actions]
 
 

@@ -16,14 +16,30 @@ USER: Final = web.RequestKey("user", User)
 CSRF: Final = web.RequestKey("csrf", str)
 
 REVEAL: Final = "party.reveal"
+ADMINISTRATION: Final = "/api/admin/"
+"""Where everything lies that only administrators may ask for. See workers/web/app.py."""
 
 
 def hub_of(request: web.Request) -> Hub:
     return request.app[HUB]
 
 
+class PasswordGiven(Forbidden):
+    """Somebody else knows this user's password: the page asks for another one before it shows anything."""
+
+    code = "password_given"
+
+
 def user_of(request: web.Request) -> User:
-    """The signed-in user. Raises NotSignedIn."""
+    """The signed-in user. Raises NotSignedIn, and PasswordGiven until they have a password of their own."""
+    user = whoever_is_signed_in(request)
+    if user.has_given_password:
+        raise PasswordGiven("Choose a password of your own first.")
+    return user
+
+
+def whoever_is_signed_in(request: web.Request) -> User:
+    """Also somebody who has yet to choose a password. Raises NotSignedIn."""
     user: User | None = request.get(USER)
     if user is None:
         raise NotSignedIn("Sign in first.")
@@ -65,3 +81,11 @@ def shown(blueprint: Blueprint, user: User, address: Address) -> str:
 
 def is_administrator(user: User) -> bool:
     return ADMINISTRATOR in user.roles
+
+
+def require_administrator(request: web.Request) -> User:
+    """The signed-in administrator. Raises NotSignedIn or Forbidden."""
+    user = user_of(request)
+    if not is_administrator(user):
+        raise Forbidden("Only administrators may do this.")
+    return user

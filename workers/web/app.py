@@ -16,6 +16,7 @@ from core.telemetry import request_context
 from core.words import say
 from workers.assemble import Hub
 from workers.web import (
+    admin_api,
     collection_api,
     desk_acts_api,
     desk_api,
@@ -26,7 +27,7 @@ from workers.web import (
     socket,
     webhooks,
 )
-from workers.web.access import CSRF, HUB, USER
+from workers.web.access import ADMINISTRATION, CSRF, HUB, USER, require_administrator
 from workers.web.session_api import COOKIE, locale_of
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def create_app(hub: Hub, web_folder: Path = pages.DIST) -> web.Application:
     app.add_routes(desk_api.routes())
     app.add_routes(desk_acts_api.routes())
     app.add_routes(collection_api.routes())
+    app.add_routes(admin_api.routes())
     app.add_routes(socket.routes())
     app.add_routes(simulator_api.routes())
     app.add_routes(pages.routes(web_folder))
@@ -137,7 +139,10 @@ def _error(status: int, code: str, message: str, detail: dict[str, object]) -> w
 
 @web.middleware
 async def know_who(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Put the signed-in user on the request; what changes something must carry the session's token."""
+    """Put the signed-in user on the request; what changes something must carry the session's token.
+
+    Whatever lies under `ADMINISTRATION` is for administrators.
+    """
     if not request.path.startswith("/api/"):
         return await handler(request)
     token = request.cookies.get(COOKIE, "")
@@ -149,4 +154,7 @@ async def know_who(request: web.Request, handler: Handler) -> web.StreamResponse
             return _error(403, "csrf_invalid", said, {})
     elif request.method not in _SAFE and not session_api.is_same_origin(request):
         return _error(403, "origin_invalid", "This request did not come from our own pages.", {})
+    resource = request.match_info.route.resource
+    if resource is not None and resource.canonical.startswith(ADMINISTRATION):
+        require_administrator(request)  # here, so that no page of theirs can forget to ask
     return await handler(request)

@@ -14,7 +14,15 @@ from core.users import User
 from core.words import LOCALES
 from workers.assemble import Hub
 from workers.demo import doors
-from workers.web.access import CSRF, USER, actions_of, hub_of, user_of
+from workers.web.access import (
+    CSRF,
+    USER,
+    actions_of,
+    hub_of,
+    is_administrator,
+    user_of,
+    whoever_is_signed_in,
+)
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -112,6 +120,8 @@ def shown_user(hub: Hub, user: User) -> dict[str, Any]:
         "queues": list(user.queues),
         "actions": actions_of(hub.book.current.blueprint, user) if hub.book.has_any else [],
         "totp": user.has_totp,
+        "administrator": is_administrator(user),
+        "given_password": user.has_given_password,
     }
 
 
@@ -175,7 +185,7 @@ async def _set_locale(request: web.Request) -> web.Response:
 
 
 async def _change_password(request: web.Request) -> web.Response:
-    user = user_of(request)
+    user = whoever_is_signed_in(request)
     body = await parsed(request, PasswordBody)
     return _begun(request, await hub_of(request).sign_ins.change_password(user, body.old, body.new), {})
 
