@@ -1,7 +1,10 @@
 """Reading the spool back, oldest first, for the one process that drains. Every call blocks, so use a thread."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import orjson
 
 from core.log.entries import Entry
 from core.spool.folder import DAMAGED, REFUSED, SpoolFolder
@@ -93,8 +96,8 @@ class SpoolReader:
 
     def _add(self, portion: Portion, found: Whole, data: bytes) -> None:
         try:
-            entry = decode(found.payload)
-        except ValueError:
+            entry = _told(decode(found.payload), found.spooled_at)
+        except (ValueError, TypeError):
             self._damaged(portion.file, Damaged(found.start, found.end), data)
             return
         portion.records.append(Stored(found.start, found.payload, entry))
@@ -105,3 +108,8 @@ class SpoolReader:
             "damaged record of the spool set aside",
             extra={"file": str(path), "bytes": found.end - found.start},
         )
+
+
+def _told(entry: Entry, spooled_at: datetime) -> Entry:
+    """The entry says when it was received, since the log will only know when it was entered."""
+    return replace(entry, data=orjson.dumps({**orjson.loads(entry.data), "spooled_at": spooled_at}))

@@ -129,11 +129,10 @@ class Spool:
 
     async def _count(self) -> None:
         while True:
-            if self.folder.is_begun() or self.contents != Contents():
-                try:
-                    self.contents = await asyncio.to_thread(self.folder.contents)
-                except OSError:
-                    log.exception("the spool cannot be counted")
+            try:
+                self.contents = await asyncio.to_thread(self.folder.contents)
+            except OSError:
+                log.exception("the spool cannot be counted")
             await asyncio.sleep(_COUNTS_EVERY)
 
 

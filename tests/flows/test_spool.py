@@ -21,6 +21,7 @@ from sqlmodel import col
 
 from core.database import Database
 from core.errors import Unavailable
+from core.log import reader
 from core.log.appenders import PostgresAppender
 from core.log.entries import Entry
 from core.log.verify import verify
@@ -106,6 +107,7 @@ class Senders:
 
     processes: list[Process]
     count: int = SENDERS
+    raw: bytes = b""
     acknowledged: list[tuple[int, int]] = field(default_factory=list)
     refused: int = 0
     spooled: int = 0
@@ -127,7 +129,7 @@ class Senders:
             # Another process each time, as a proxy in front would have it.
             process = self.processes[(sender + number) % len(self.processes)]
             try:
-                taken = await process.writer.receive(_from(sender, number))
+                taken = await process.writer.receive(_from(sender, number, self.raw))
             except Unavailable:
                 self.refused += 1
                 await asyncio.sleep(0.02)
@@ -143,16 +145,17 @@ class Senders:
         await _until(lambda: len(self.acknowledged) >= goal)
 
 
-def _from(sender: int, number: int) -> Entry:
+def _from(sender: int, number: int, raw: bytes = b"") -> Entry:
     return message(
         dedupe_key=f"{sender}:{number}",
         text=f"{sender}:{number}",
         address=Address("tel", f"+86139{sender:08d}"),
+        raw=raw,
     )
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110  # files and lists tell nobody that they have changed
             await asyncio.sleep(0.01)
 
@@ -338,6 +341,9 @@ async def test_what_was_committed_before_it_was_cut_off_is_not_entered_twice(
     assert await process.writer.receive(_from(1, 0)) == Spooled()  # the provider repeats it
     await _drained(process)
     assert await _logged(process.db) == [(1, 0), (1, 1)]
+    async with process.db.read() as session:
+        entered = await reader.at(session, [1, 2])
+    assert ["spooled_at" in entry.data for entry in entered] == [False, True]
     assert await process.writer.receive(_from(1, 0)) == Accepted(id=ANY, seq=1, is_new=False)
 
 
@@ -433,7 +439,33 @@ async def test_a_stopping_process_tells_those_who_wait(server: Server, url: str,
 # What the spool cannot take, and what the log does not.
 
 
-async def test_a_full_disk_refuses_and_takes_again_when_there_is_room(
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with room for one megabyte."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mounting = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], check=False)
+    if mounting.returncode != 0:
+        skip_unless_ci(PermissionError("only root may mount a small disk"))
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+async def test_a_full_disk_refuses_until_the_spool_was_drained(
+    server: Server, url: str, small_disk: Path
+) -> None:
+    async with Process.running(url, small_disk / "spool") as process:
+        async with Senders([process], raw=b"x" * 10_000).sending() as senders:
+            await server.do(Cluster.stop)
+            await _until(lambda: senders.refused >= 3 * SENDERS)
+            assert senders.spooled > 50
+            await server.do(Cluster.start)
+            await senders.have_had(200)
+            await _drained(process)
+        await _is_right(process.db, senders)
+
+
+async def test_a_disk_that_fills_in_the_middle_of_a_message_takes_the_next_when_there_is_room(
     server: Server, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
