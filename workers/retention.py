@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -14,9 +14,12 @@ from core.erasure import Erased, Eraser, empty_entries
 from core.files import FileStore
 from core.log import reader
 from core.outbox import ItemState
-from core.tables import Content, Cursor, Feed, LogEntry, OutboxItem, Setting, SignIn
+from core.positions import shards_of
+from core.tables import Content, Feed, LogEntry, OutboxItem, Setting, SignIn
 from core.values import EntryKind
+from crm.consumer import CrmConsumer
 from crm.tables import Case, Conversation
+from workers.replay.reading import positions
 
 EMPTIED_TO = "retention.emptied_to"
 """The setting that names the newest entry which retention has emptied: up to there a replay cannot read."""
@@ -59,9 +62,9 @@ class Retention:
         report = Report()
         async with self._db.read() as session:
             for kind, years in self._rules.items():
-                end = await _newest_before(session, at - years * _YEAR)
                 query = select(func.count()).select_from(LogEntry).join(Content, _same_entry())
-                report.entries[kind.value] = int(await session.scalar(query.where(_full(kind, 0, end))) or 0)
+                old = await _old(session, kind, at - years * _YEAR)
+                report.entries[kind.value] = int(await session.scalar(query.where(old)) or 0)
             report.outbox, report.sign_ins, report.feed = [
                 int(await session.scalar(select(func.count()).select_from(table).where(old)) or 0)
                 for table, _, old in _outlived(at)
@@ -79,12 +82,13 @@ class Retention:
 
     async def _empty(self, kind: EntryKind, before: datetime, at: datetime, report: Report) -> int:
         async with self._db.read() as session:
-            end = await _newest_before(session, before)
+            old = await _old(session, kind, before)
         done = emptied = 0
         while True:
             async with self._db.read() as session:
-                query = select(col(LogEntry.seq)).join(Content, _same_entry()).where(_full(kind, done, end))
-                seqs = list(await session.scalars(query.order_by(col(LogEntry.seq)).limit(_CHUNK)))
+                query = select(col(LogEntry.seq)).join(Content, _same_entry()).where(old)
+                newer = query.where(col(LogEntry.seq) > done).order_by(col(LogEntry.seq)).limit(_CHUNK)
+                seqs = list(await session.scalars(newer))
             if not seqs:
                 return emptied
             async with self._db.begin() as tx:
@@ -118,16 +122,6 @@ def _same_entry() -> ColumnElement[bool]:
     return col(Content.seq) == col(LogEntry.seq)
 
 
-def _full(kind: EntryKind, after: int, end: int) -> ColumnElement[bool]:
-    """Entries of the kind that still say something."""
-    return and_(
-        col(LogEntry.seq) > after,
-        col(LogEntry.seq) <= end,
-        col(LogEntry.kind) == kind.value,
-        col(Content.erased_at).is_(None),
-    )
-
-
 def _outlived(at: datetime) -> tuple[tuple[Any, Any, ColumnElement[bool]], ...]:
     """Tables, their keys and which of their rows nobody needs. What failed or is unknown waits for a person."""
     settled = (ItemState.DONE.value, ItemState.CANCELLED.value)
@@ -139,13 +133,26 @@ def _outlived(at: datetime) -> tuple[tuple[Any, Any, ColumnElement[bool]], ...]:
     )
 
 
-async def _newest_before(session: AsyncSession, moment: datetime) -> int:
-    """The newest entry that was recorded before the moment and that every consumer has digested.
+async def _old(session: AsyncSession, kind: EntryKind, before: datetime) -> ColumnElement[bool]:
+    """Entries of the kind that were recorded before the moment, are digested, and still say something."""
+    lanes = await positions(session, CrmConsumer.name)
+    is_digested = or_(
+        *(
+            and_(col(LogEntry.shard).between(*shards_of(lane)), col(LogEntry.seq) <= seq)
+            for lane, seq in enumerate(lanes)
+        )
+    )
+    return and_(
+        col(LogEntry.seq) <= await _newest_before(session, before),
+        col(LogEntry.kind) == kind.value,
+        is_digested,
+        col(Content.erased_at).is_(None),
+    )
 
-    Found by halving, since entries are recorded in the order of their numbers.
-    """
-    digested = await session.scalar(select(func.min(col(Cursor.seq))))
-    low, high = 0, min(await reader.head(session), int(digested or 0))
+
+async def _newest_before(session: AsyncSession, moment: datetime) -> int:
+    """The newest entry that was recorded before the moment: by halving, since numbers follow the clock."""
+    low, high = 0, await reader.head(session)
     while low < high:
         middle = (low + high + 1) // 2
         recorded = await session.scalar(

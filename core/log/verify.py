@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -39,6 +39,8 @@ _CONTENTS = select(
     _content.c.erased_at,
 ).order_by(_content.c.seq)
 
+_UNPARTED = text("SELECT count(*) FROM log_default")
+
 Progress = Callable[[int, int], None]
 """Told after each step how far the verification has come, and where it ends."""
 
@@ -64,6 +66,9 @@ class Verdict:
     erased: int
     sealed_to: int
     unsealed: int  # entries after the last seal: not yet proven, no problem
+    unparted: (
+        int  # entries in PostgreSQL's default partition: as safe there, but their month was not made in time
+    )
     problems: tuple[Problem, ...]
     chains: dict[str, str]
 
@@ -97,12 +102,14 @@ async def verify(db: Database, progress: Progress = lambda done, end: None) -> V
     async with db.read() as session:
         check.problems += await _beyond(session, head)
         check.problems += await _keys(session)
+        unparted = 0 if db.is_sqlite else int(await session.scalar(_UNPARTED) or 0)
     return Verdict(
         head=head,
         entries=check.entries,
         erased=check.erased,
         sealed_to=sealed_to,
         unsealed=check.unsealed,
+        unparted=unparted,
         problems=tuple(sorted(check.problems, key=lambda problem: (problem.seq, problem.code))),
         chains={account: chain.hash.hex() for account, chain in sorted(check.chains.items()) if chain.number},
     )

@@ -3,8 +3,10 @@
 import asyncio
 import re
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import BadInput, NotFound
 from workers.cli import output
 from workers.cli.office import looking
 from workers.cli.parser import settings_of
@@ -86,7 +88,46 @@ def _text(entry: "Logged", reveal: bool) -> str:
 
 
 def verify(args: Namespace) -> int:
-    return asyncio.run(_verify(args))
+    if bool(args.against) != bool(args.account):
+        raise BadInput("--against names the provider's list and --account whose it is: say both.")
+    return asyncio.run(_account_for(args) if args.against else _verify(args))
+
+
+async def _account_for(args: Namespace) -> int:
+    from core.log.accounting import account_for, read_list
+    from core.tables import AccountRow
+
+    try:
+        document = await asyncio.to_thread(Path(args.against).read_bytes)
+    except OSError as error:
+        raise BadInput(f"{args.against} cannot be read: {error.strerror}.") from error
+    listed = read_list(document)
+    async with looking(settings_of(args)) as db:
+        async with db.read() as session:
+            if await session.get(AccountRow, args.account) is None:
+                raise NotFound(f"There is no account {args.account}; `switchboard accounts list` shows them.")
+        with output.bar("Reading the log") as told:
+            found = await account_for(db, args.account, listed, told)
+    if args.json:
+        output.as_json(
+            {
+                "offered": found.offered,
+                "in_the_log": found.found,
+                "repeated": found.repeated,
+                "unaccounted": found.unaccounted,
+                "missing": found.missing,
+                "unlisted": [{"seq": each.seq, "id": each.external_id} for each in found.unlisted],
+            }
+        )
+    else:
+        print(f"offered {found.offered}, in the log {found.found}, unaccounted: {found.unaccounted}")
+        if found.repeated:
+            print(f"{found.repeated} lines of the list name an id once more.")
+        for external_id in found.missing:
+            print(f"  {external_id} is not in the log")
+        for each in found.unlisted:
+            print(f"  {each.external_id} stands at {each.seq} and not in the list")
+    return 3 if found.unaccounted else 0
 
 
 async def _verify(args: Namespace) -> int:
@@ -104,6 +145,7 @@ async def _verify(args: Namespace) -> int:
                 "erased": verdict.erased,
                 "sealed_to": verdict.sealed_to,
                 "unsealed": verdict.unsealed,
+                "unparted": verdict.unparted,
                 "chains": verdict.chains,
                 "problems": [
                     {name: getattr(each, name) for name in ("code", "seq", "last_seq", "account", "message")}
@@ -114,6 +156,8 @@ async def _verify(args: Namespace) -> int:
         return 0 if verdict.is_sound else 3
     print(f"{verdict.entries} entries up to {verdict.head}, {verdict.erased} of them erased;")
     print(f"sealed up to {verdict.sealed_to}, {verdict.unsealed} after it not yet proven.")
+    if verdict.unparted:
+        print(f"{verdict.unparted} entries lie in the default partition; see docs/operations.md.")
     for problem in verdict.problems:
         place = f"{problem.seq}" if problem.seq == problem.last_seq else f"{problem.seq}-{problem.last_seq}"
         print(f"  {place} {problem.account or ''} [{problem.code}] {problem.message}")

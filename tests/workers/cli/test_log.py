@@ -77,3 +77,47 @@ def test_a_replay_shows_what_another_blueprint_would_change(story: Run, tmp_path
 
 def test_a_replay_is_only_ever_a_trial(story: Run) -> None:
     assert story("replay").code == 2
+
+
+def test_a_providers_list_is_compared_with_the_log(story: Run, data: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(data / "switchboard.db") as db:
+        [(account,)] = db.execute("SELECT DISTINCT account FROM log WHERE kind = 'message'")
+        ids = db.execute(
+            "SELECT external_id FROM log WHERE direction = 'in' AND kind = 'message' LIMIT 5"
+        ).fetchall()
+    db.close()
+    listed = tmp_path / "list.csv"
+    listed.write_text("id,direction\n" + "".join(f"{id},inbound\n" for (id,) in ids))
+    ran = story("verify", "--against", str(listed), "--account", account)
+    assert (ran.code, ran.out) == (0, "offered 5, in the log 5, unaccounted: 0\n")
+    with listed.open("a") as file:
+        file.write("never-arrived,inbound\n")
+    ran = story("verify", "--against", str(listed), "--account", account, "--json")
+    assert ran.code == 3
+    assert json.loads(ran.out)["missing"] == ["never-arrived"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--against", "x.csv"], "say both"),
+        (["--against", "/nowhere/x.csv", "--account", "a"], "cannot be read"),
+        (["--against", __file__, "--account", "a"], "no column"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why(story: Run, words: list[str], says: str) -> None:
+    ran = story("verify", *words)
+    assert ran.code == 1
+    assert says in ran.err
+
+
+def test_retention_is_shown_before_it_is_applied(story: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "names no kind" in story("retention", "--dry-run").out
+    monkeypatch.setenv("SWITCHBOARD_RETENTION", '{"message": 1}')
+    ran = story("retention", "--apply", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["entries"] == {"message": 0}
+    monkeypatch.setenv("SWITCHBOARD_RETENTION", '{"gossip": 1}')
+    ran = story("retention", "--dry-run")
+    assert ran.code == 1
+    assert "SWITCHBOARD_RETENTION" in ran.err
