@@ -116,6 +116,11 @@ class Sender:
         await self._writer.write(self._handed_over(item, receipt))
         return Settled(ItemState.DONE)
 
+    async def doubt(self, item: Item) -> None:
+        """Show the message on its line as one that may have left, without offering it: after a restore nobody knows."""
+        await self._writer.write(self._message(item))
+        await self._settle(item, OutcomeUnknown("It waited to leave when the backup was made."))
+
     def _sends(self, account: str) -> Sends:
         try:
             adapter = self._adapter(account)

@@ -122,7 +122,7 @@ async def _doubted(sender: Sender, item: Item) -> tuple[Item, Outcome]:
     if item.job == SEND:
         # Where its account is gone there is no line to show it on; the outbox shows it all the same.
         with suppress(SwitchboardError):
-            await sender(item)
+            await sender.doubt(item)
     return item, Ended(ItemState.UNKNOWN, RESTORED)
 
 
