@@ -221,6 +221,7 @@ class Sender:
                     "error": error,
                     "provider_error": storable(provider_error),
                     "outbox": str(item.id),
+                    **({"again": _again(item)} if _again(item) else {}),
                 }
             ),
             raw=raw,
@@ -230,5 +231,9 @@ class Sender:
 
 def _outcome_key(item: Item) -> str:
     """One outcome for each time that the item was given to the provider's line: at first, and by each person after."""
-    again = item.payload.get("again", 0)
-    return f"sent:{item.id}:{again}" if again else f"sent:{item.id}"
+    return f"sent:{item.id}:{_again(item)}" if _again(item) else f"sent:{item.id}"
+
+
+def _again(item: Item) -> int:
+    """How often people had it offered again after it had ended badly."""
+    return int(item.payload.get("again", 0))

@@ -111,7 +111,6 @@ class Parked(SQLModel, table=True):
     seq: int = Field(primary_key=True, sa_type=Big)
     error: str = Field(sa_type=Text)
     parked_at: datetime = Field(sa_type=Instant)
-    asked_at: datetime | None = Field(default=None, sa_type=Instant)  # when a person wanted it tried again
 
 
 class ActOutcome(SQLModel, table=True):

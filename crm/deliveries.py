@@ -60,7 +60,9 @@ async def take_status(work: Work, entry: Logged) -> None:
         sent = _sent_as(work, entry)
     if sent is None:
         return
-    if state.rank > DeliveryState(sent.state).rank:
+    # A person had it offered again: what was said of it before no longer holds.
+    is_offered_again = "again" in entry.data
+    if is_offered_again or state.rank > DeliveryState(sent.state).rank:
         sent.state, sent.error = state.value, error
     await _tell(work, entry, sent, state, error)
 

@@ -163,7 +163,7 @@ async def _build(
         jobs.NOTE: jobs.Noter(intake),
     }
     pressure = Pressure(lambda: writer.rate, bus)
-    runner = JobRunner(db, work, clock, pressure=pressure)
+    runner = JobRunner(db, work, clock, pressure=pressure, limits=accounts.limits)
     live.on_queued(runner.wake)
     crm, search = _consumers(settings, roles, db, book, writer, pressure, live, bus, clock)
     sealer = Sealer(db, clock)
@@ -220,19 +220,7 @@ def _consumers(
     if Role.DIGEST not in roles:
         return FollowedConsumer(db, CrmConsumer.name), FollowedConsumer(db, SearchConsumer.name)
 
-    async def put_into_feed(tx: Tx, changes: Changes) -> None:
-        await feeding.put(tx, changes, clock())
-
-    def tell_others(changes: Changes) -> None:
-        bus.say(Topic.FEED)
-        if changes.queued:
-            bus.say(Topic.OUTBOX)
-
-    crm = (
-        CrmConsumer(book, tell_others, put_into_feed)
-        if settings.is_grown
-        else CrmConsumer(book, live.changed)
-    )
+    crm = _crm_of_many(book, bus, clock) if settings.is_grown else CrmConsumer(book, live.changed)
     # On one writing gate, side by side they would only wait for each other.
     turn = asyncio.Lock() if db.is_sqlite else None
     runners = [
@@ -249,6 +237,25 @@ def _consumers(
     for runner in runners:
         writer.on_commit(runner.woken)
     return runners[0], runners[1]
+
+
+def _crm_of_many(book: Book, bus: Bus, clock: Clock) -> CrmConsumer:
+    """The CRM's consumer where web processes learn from the feed what it changed."""
+
+    async def put_into_feed(tx: Tx, changes: Changes) -> None:
+        await feeding.put(tx, changes, clock())
+
+    def tell_others(changes: Changes) -> None:
+        bus.say(Topic.FEED)
+        if changes.queued:
+            bus.say(Topic.OUTBOX)
+
+    return CrmConsumer(book, tell_others, put_into_feed)
+
+
+def crm_beside(hub: Hub) -> CrmConsumer:
+    """The CRM's consumer for a single entry, used while the process that runs it rests."""
+    return _crm_of_many(hub.book, hub.bus, hub.clock)
 
 
 def _connect(hub: Hub) -> None:

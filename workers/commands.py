@@ -21,6 +21,7 @@ from crm.blueprint.publishing import publish, roll_back
 from crm.blueprint.store import load
 from crm.erasure import crm_eraser
 from workers.administration import accounts, users
+from workers.administration import outbox as mending
 from workers.administration.acts import Actor
 from workers.assemble import Hub
 from workers.replay.reading import Replay, consumer_of
@@ -94,6 +95,13 @@ class ReplaySwitch(Args):
     scratch: str
     consumer: str
     as_then: bool = False
+
+
+class Leftover(Args):
+    """What `outbox list` shows: an item of the outbox by its id, or a parked entry as CONSUMER:NUMBER."""
+
+    id: str
+    even_if_it_may_have_arrived: bool = False
 
 
 async def run(hub: Hub, command: str, args: Mapping[str, Any]) -> Any:
@@ -268,6 +276,39 @@ async def _switch_replay(hub: Hub, args: ReplaySwitch) -> dict[str, Any]:
     return {"written": total(compared.differences)}
 
 
+async def _retry(hub: Hub, args: Leftover) -> dict[str, Any]:
+    if (entry := _parked_named(args.id)) is not None:
+        await mending.retry_parked(hub, args.actor, *entry)
+    else:
+        await mending.retry(
+            hub,
+            args.actor,
+            _item_named(args.id),
+            even_if_it_may_have_arrived=args.even_if_it_may_have_arrived,
+        )
+    return {"id": args.id}
+
+
+async def _discard(hub: Hub, args: Leftover) -> dict[str, Any]:
+    if (entry := _parked_named(args.id)) is not None:
+        await mending.discard_parked(hub, args.actor, *entry)
+    else:
+        await mending.discard(hub, args.actor, _item_named(args.id))
+    return {"id": args.id}
+
+
+def _parked_named(id: str) -> tuple[str, int] | None:
+    consumer, colon, seq = id.partition(":")
+    return (consumer, int(seq)) if colon and seq.isascii() and seq.isdigit() else None
+
+
+def _item_named(id: str) -> UUID:
+    try:
+        return UUID(id)
+    except ValueError as error:
+        raise BadInput(f"{id} is no id; `switchboard outbox list` shows them.") from error
+
+
 def forgetter(hub: Hub) -> Forgetter:
     return Forgetter(
         hub.db,
@@ -306,6 +347,8 @@ COMMANDS: Mapping[str, tuple[type[Args], Callable[[Hub, Any], Awaitable[Any]]]] 
     "accounts.test": (AccountChange, _test_account),
     "blueprint.publish": (BlueprintPublish, _publish),
     "blueprint.rollback": (BlueprintRollback, _roll_back),
+    "outbox.retry": (Leftover, _retry),
+    "outbox.discard": (Leftover, _discard),
     "erase": (Erase, _erase),
     "erase.reapply": (Args, _reapply),
     "retention": (Retain, _retain),

@@ -110,6 +110,10 @@ ADMINISTRATION = {
     "account.changed": "Line changed",
     "account.disabled": "Line disabled",
     "account.enabled": "Line enabled",
+    "outbox.retry": "Tried again by hand",
+    "outbox.discard": "Put aside by hand",
+    "parked.retry": "Read again by hand",
+    "parked.discard": "Put aside unread",
 }
 PURPOSES = {
     "service": "Service messages",

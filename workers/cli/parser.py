@@ -50,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     _blueprint(commands.group("blueprint", "Check, publish and compare what the business has defined"))
     _users(commands.group("users", "Who may sign in, and as what"))
     _accounts(commands.group("accounts", "Our lines: numbers and mailboxes, and the providers behind them"))
+    _outbox(commands.group("outbox", "What could not be sent or read: try it again, or put it aside"))
     _log(commands)
     _keeping(commands)
     return parser
@@ -204,6 +205,40 @@ def _accounts(accounts: _Commands) -> None:
         one.add_argument("slug")
         if name == "disable":
             one.add_argument("--undo", action="store_true", help="use it again")
+
+
+def _outbox(outbox: _Commands) -> None:
+    listed = outbox.add(
+        "list",
+        "outbox:list_all",
+        "List what failed, what may have arrived, and entries that could not be read",
+        "switchboard outbox list",
+        "switchboard outbox list --state waiting -n 200 --json",
+    )
+    listed.add_argument(
+        "--state",
+        choices=("failed", "unknown", "parked", "waiting", "running", "cancelled"),
+        help="only these (default: failed, unknown and parked)",
+    )
+    listed.add_argument("-n", type=int, default=50, metavar="COUNT", help="at most so many of each state")
+    listed.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    retry = outbox.add(
+        "retry",
+        "outbox:retry",
+        "Let one take its turn again, as if it were new",
+        "switchboard outbox retry 0192f3c4-…",
+        "switchboard outbox retry crm:1234     # an entry that could not be read",
+    )
+    retry.add_argument("id", metavar="ID|CONSUMER:NUMBER")
+    retry.add_argument(
+        "--even-if-it-may-have-arrived",
+        action="store_true",
+        help="also one of which nobody knows: somebody may get it twice",
+    )
+    retry.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    discard = outbox.add("discard", "outbox:discard", "Put one aside for good; the log says who did it")
+    discard.add_argument("id", metavar="ID|CONSUMER:NUMBER")
+    discard.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def _log(commands: _Commands) -> None:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from workers.web import accounts_api, audit_api, roles_api, system_api, users_api
+from workers.web import accounts_api, audit_api, outbox_api, roles_api, system_api, users_api
 
 
 def routes() -> list[web.RouteDef]:
@@ -11,5 +11,6 @@ def routes() -> list[web.RouteDef]:
         *roles_api.routes(),
         *accounts_api.routes(),
         *audit_api.routes(),
+        *outbox_api.routes(),
         *system_api.routes(),
     ]

@@ -70,7 +70,6 @@ def upgrade() -> None:
     op.add_column("user_account", sa.Column("seen_at", Instant(), nullable=True))
     op.add_column("user_account", sa.Column("password_given_at", Instant(), nullable=True))
     _index_some("ix_log_acts", "log", "kind = 'act'", "seq")
-    op.add_column("parked", sa.Column("asked_at", Instant(), nullable=True))
     _index_some("ix_outbox_waiting", "outbox", "state = 'waiting'", "lane", "account", "due_at", "id")
     _index_some("ix_outbox_running", "outbox", "state = 'running'", "account", "claimed_until")
     _index_some(
