@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.errors import Unavailable
 from core.log.appenders import Prepared
@@ -15,7 +15,7 @@ class Waiting:
 
     item: Prepared
     may_spool: bool  # its sender is content when it lies in the spool
-    answer: asyncio.Future[Taken] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Taken]
 
     def tell(self, taken: Taken) -> None:
         if not self.answer.done():

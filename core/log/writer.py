@@ -77,7 +77,8 @@ class LogWriter:
     def _waiting(self, entry: Entry, *, may_spool: bool) -> Waiting:
         if self._closed or len(self._queue) >= _LONGEST_QUEUE:
             raise Unavailable("The hub is stopping or overloaded; send the same again in a moment.")
-        waiting = Waiting(prepare(entry, self._blueprint()), may_spool)
+        answer: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(prepare(entry, self._blueprint()), may_spool, answer)
         if may_spool and self._spool is not None and self._spool.is_open:
             self._spool.take([waiting], begin=False)
         else:
