@@ -41,12 +41,14 @@ from crm.blueprint import conditions
 from crm.blueprint.publishing import Book
 from crm.consumer import CrmConsumer
 from crm.desk.work import Changes
+from crm.erasure import crm_eraser
 from crm.feed import FeedReader
 from workers import jobs, schedule
 from workers.listening import Listeners
 from workers.migrations import upgrade
 from workers.migrations.partitions import ensure_partitions
 from workers.refreshing import Refresher
+from workers.retention import Retention
 from workers.roles import WORKING, Role
 from workers.web.live import LiveHub
 
@@ -376,9 +378,11 @@ def scheduled(hub: Hub) -> list[schedule.Task]:
         async with hub.db.begin() as tx:
             await feeding.forget_old(tx, hub.clock())
 
+    retention = Retention(hub.db, hub.files, hub.settings.retention, (crm_eraser(hub.book),))
     return [
         schedule.Task("partitions", timedelta(days=1), lambda: ensure_partitions(hub.db, hub.clock())),
         schedule.Task("feed", timedelta(minutes=10), forget_feed),
+        schedule.Task("retention", timedelta(days=1), lambda: retention.apply(hub.clock())),
     ]
 
 
