@@ -86,6 +86,16 @@ def _servers(commands: _Commands) -> None:
     run.add_argument("--name", default="", help="its name among the hub's processes (default: the role)")
     run.add_argument("--demo", action="store_true", help="with the demo's doors and its simulated phone")
     commands.add("migrate", "log:migrate", "Bring the database to this version; `up` and `demo` do it too")
+    status = commands.add(
+        "status",
+        "status:status",
+        "Show who runs, who owns what, what is behind and which alarms stand; exit code 3 when one does",
+        "switchboard status",
+        "switchboard status --json | jq .alarms",
+        "switchboard status --forget jobs-3      # a process that will not come back under this name",
+    )
+    status.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    status.add_argument("--forget", default="", metavar="NAME", help="do not wait for this process any more")
 
 
 def _read(read: _Commands) -> None:
