@@ -11,6 +11,8 @@ from sqlalchemy.engine import URL, make_url
 FOLDER = Path(__file__).parent
 _LOCK = 0x5B0A2D  # PostgreSQL: of several processes that start together, one migrates and the others wait
 
+_PATIENCE = "5s"
+
 
 def newest() -> str:
     """The newest revision. Revisions are numbered files, so that nothing has to be imported to know it."""
@@ -18,7 +20,10 @@ def newest() -> str:
 
 
 def upgrade(database_url: str) -> None:
-    """Bring the database up to date; quick when it is. Blocks and starts its own event loop: call it on a thread."""
+    """Bring the database up to date; quick when it is. Blocks and starts its own event loop: call it on a thread.
+
+    A database that a newer program has brought further is left as it is: migrations work with the program before them.
+    """
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         _upgrade_sqlite(url)
@@ -28,7 +33,7 @@ def upgrade(database_url: str) -> None:
 
 def _upgrade_sqlite(url: URL) -> None:
     path = Path(url.database or "")
-    if path.exists() and _sqlite_revision(path) == newest():
+    if path.exists() and _sqlite_revision(path) >= newest():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     from sqlalchemy import create_engine, event, pool
@@ -70,7 +75,7 @@ async def _upgrade_postgres(url: URL) -> None:
     )
     try:
         has_table = await db.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        if has_table and await db.fetchval("SELECT version_num FROM alembic_version") == newest():
+        if has_table and (await db.fetchval("SELECT version_num FROM alembic_version") or "") >= newest():
             return
     finally:
         await db.close()
@@ -81,6 +86,8 @@ async def _upgrade_postgres(url: URL) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            # Behind a change of a table that waits for a lock everybody queues: rather fail, and be run again.
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
             await connection.run_sync(_run)
     finally:
         await engine.dispose()

@@ -92,6 +92,16 @@ async def test_of_upgrades_that_start_together_one_does_the_work(database_url: s
     await db.close()
 
 
+async def test_a_database_of_a_newer_program_is_left_as_it_is(database_url: str) -> None:
+    db = await migrated(database_url)
+    async with db.begin() as tx:
+        await tx.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await asyncio.to_thread(upgrade, database_url)
+    async with db.read() as session:
+        assert (await session.execute(text("SELECT version_num FROM alembic_version"))).scalar() == "9999"
+    await db.close()
+
+
 # From an earlier release, with rows in place.
 
 EARLIER = sorted(path.stem.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))[:-1]
