@@ -21,8 +21,7 @@ COMMANDS = [
     *(["accounts", each] for each in ("add", "list", "show", "disable", "test")),
     ["erase"],
     ["log", "tail"],
-    ["replay"],
-    ["verify"],
+    *([each] for each in ("replay", "verify", "backup", "restore", "move", "retention")),
 ]
 
 
