@@ -21,15 +21,21 @@ Write = Callable[[Sequence[Entry]], Awaitable[list[Accepted | Unavailable]]]
 
 
 class Drainer:
-    """Every process that writes the log has one; a lock in the folder decides who works."""
+    """Every process that writes the log has one; a lock in the folder decides who works.
 
-    def __init__(self, folder: SpoolFolder, write: Write) -> None:
+    `is_ready`: this process has loaded what entries refer to, such as the blueprint's version.
+    """
+
+    def __init__(
+        self, folder: SpoolFolder, write: Write, is_ready: Callable[[], bool] = lambda: True
+    ) -> None:
         self._folder = folder
         self._write = write
+        self._is_ready = is_ready
 
     async def run(self) -> None:
         while True:
-            if self._folder.is_begun():
+            if self._folder.is_begun() and self._is_ready():
                 try:
                     await self.drain()
                 except Unavailable as error:

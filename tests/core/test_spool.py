@@ -1,5 +1,6 @@
 """The spool on the disk: whole records come back, torn ends go, damage is set aside, and no room is said to be none."""
 
+import asyncio
 import errno
 import os
 from collections.abc import Sequence
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 from core.errors import Unavailable
 from core.log.entries import Entry
 from core.spool import folder as folders
+from core.spool.draining import Drainer
 from core.spool.folder import Contents, SpoolFolder
 from core.spool.reading import SpoolReader
 from core.spool.records import HEADER, Damaged, Whole, decode, encode, scan
-from core.values import Address, ChannelKind, Direction, EntryKind
-from tests.support.entries import NOON, message
+from core.values import Accepted, Address, ChannelKind, Direction, EntryKind
+from tests.support.entries import NOON, message, running
 
 
 @pytest.fixture
@@ -387,3 +389,29 @@ def test_the_folder_and_its_files_are_for_the_hub_alone(folder: SpoolFolder) -> 
     _spool(folder, str(uuid4()))
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert _newest(folder).stat().st_mode & 0o777 == 0o600
+
+
+async def test_nothing_is_drained_before_the_process_is_ready(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.spool.draining._LOOKS_EVERY", 0.001)
+    _spool(folder, "a", "b")
+    asked, entered = asyncio.Event(), asyncio.Event()
+    answers = iter([False, False])
+    written: list[str] = []
+
+    def is_ready() -> bool:
+        answer = next(answers, True)
+        asked.set()
+        return answer
+
+    async def write(entries: Sequence[Entry]) -> list[Accepted | Unavailable]:
+        written.extend(entry.text for entry in entries)
+        entered.set()
+        return [Accepted(id=uuid4(), seq=1, is_new=True) for _ in entries]
+
+    async with running(Drainer(folder, write, is_ready).run()), asyncio.timeout(10):
+        await asked.wait()
+        assert written == []
+        await entered.wait()
+        assert written == ["a", "b"]
