@@ -41,6 +41,10 @@ test: $(DEV) $(ASSETS) ## Run the tests on SQLite and PostgreSQL; T= picks some,
 .PHONY: bench
 bench: $(DEV) ## Measure speed and write docs/benchmarks.md; BENCH_SECONDS=10 is quicker
 	$(VENV)/bin/python -m tests.bench
+.PHONY: chaos
+chaos: $(DEV) ## Break things under load and write docs/reliability.md; CHAOS_SECONDS=3 is quicker
+	scripts/system-packages
+	$(VENV)/bin/python -m tests.chaos
 .PHONY: lint
 lint: $(DEV) $(if $(wildcard web/package.json),$(NODE_MODULES)) ## Check style, types and who imports whom
 	$(VENV)/bin/ruff check

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -21,13 +22,15 @@ from tests.bench.processes import ROOT, Process
 from tests.bench.world import shop_id
 from tests.chaos.console import Console
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.house import SHOPS, House, house
+from tests.chaos.house import House, house
 from tests.chaos.load import BUSY
 
 RATE: Final = 300.0
 SENDERS: Final = 32
 HEALS_WITHIN: Final = 60.0  # seconds in which nearly everything that was offered has to be acknowledged
 SETTLES_WITHIN: Final = 90.0  # longer than the claim of a worker that died
+_RECOVERS: Final = 5.0  # about how long it takes
+_ANSWERS: Final = 9  # that each shop gets in a run
 _AGREES_WITHIN: Final = 15.0  # longer than a console takes to notice that its line is dead
 _SOON: Final = 1.0  # a sender is served, and a consumer keeps up, when nothing waits for longer
 _LOOK_EVERY: Final = 0.1
@@ -86,13 +89,20 @@ def run(folder: Path, *, lasts: float, faults: Sequence[Fault] = FAULTS) -> Foun
 async def _run(folder: Path, lasts: float, faults: Sequence[Fault]) -> Found:
     began = monotonic()
     https = _free_ports()
-    load_values = f'{{"port": {https}, "senders": {SENDERS}, "rate": {RATE}, "shops": {SHOPS}}}'
+    shops = _shops(lasts, len(faults))
+    values = json.dumps({"port": https, "senders": SENDERS, "rate": RATE, "shops": shops})
     with Process("tests.chaos.provider") as provider:
-        async with house(https, provider, folder / "house.log") as built:
-            with Process("tests.chaos.load", load_values) as load:
+        async with house(https, provider, shops, folder / "house.log") as built:
+            with Process("tests.chaos.load", values) as load:
                 found = await Experiment(built, load, provider, lasts).run(faults)
     found.seconds = monotonic() - began
     return found
+
+
+def _shops(lasts: float, faults: int) -> int:
+    """So many that few of them write more often than the guard against loops lets them be answered."""
+    seconds = faults * (lasts + _RECOVERS) + 2 * _RECOVERS
+    return max(300, int(RATE * seconds / _ANSWERS))
 
 
 def _free_ports() -> int:

@@ -25,8 +25,8 @@ class Fault:
     takes_meanwhile: bool = True
     """Whether messages have to be acknowledged while it lasts."""
 
-    may_refuse: bool = False
-    """Whether some of them have to be refused meanwhile."""
+    must_refuse: bool = False
+    """Whether some of them have to be refused, since there is no room for them."""
 
 
 def _killed(name: str) -> Act:
@@ -132,7 +132,7 @@ FAULTS: tuple[Fault, ...] = (
         hit=_fill_the_spool,
         heal=_empty_the_disk,
         is_possible=_needs_a_disk,
-        may_refuse=True,
+        must_refuse=True,
     ),
     Fault(
         name="network",

@@ -28,7 +28,6 @@ from workers.grown.supervisor import Command, Supervisor
 from workers.processes import WEB, Keeps, Secret
 from workers.proxy import nginx_conf
 
-SHOPS: Final = 3000
 CONSOLES: Final = 4
 CLOCKED: Final = ("web-1", "jobs-1")
 """The processes whose clock can be moved."""
@@ -72,7 +71,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(https: int, provider: Process, log: Path) -> AsyncIterator[House]:
+async def house(https: int, provider: Process, shops: int, log: Path) -> AsyncIterator[House]:
     """A house with all its processes up. Everything that it made is gone after the block, but for the log."""
     root = _folder()
     async with contextlib.AsyncExitStack() as ending:
@@ -86,7 +85,7 @@ async def house(https: int, provider: Process, log: Path) -> AsyncIterator[House
         clocks = {name: root / f"clock-{name}" for name in CLOCKED}
         started = _arranged(machine, cut, disk, clocks)
         furnish = (sys.executable, "-m", "tests.chaos.furnish", str(root / "world"))
-        more = [str(provider.ready["port"]), str(SHOPS), str(CONSOLES)]
+        more = [str(provider.ready["port"]), str(shops), str(CONSOLES)]
         started = _with_furnishing(started, (*furnish, *more))
         said = ending.enter_context(log.open("w", encoding="utf-8"))
         supervisor = Supervisor(

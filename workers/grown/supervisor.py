@@ -42,7 +42,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)  # beside our own
     after: tuple[str, ...] = ()
     is_healthy: Callable[[int], Awaitable[bool]] = at_once  # asked with its pid
-    healthy_within: float = 60.0
+    healthy_within: float = 120.0
     cwd: Path | None = None
     user: RunsAs = OURSELVES
     stop_signal: signal.Signals = signal.SIGTERM
