@@ -67,8 +67,10 @@ def object_of(name: str, data: Mapping[str, Any]) -> str:
             kind, id = "account", data.get("account")
         case Family.BLUEPRINT:
             kind, id = "blueprint", data.get("version")
+        case Family.OUTBOX if "item" not in data:
+            kind, id = "entry", data.get("seq")
         case Family.OUTBOX:
-            kind, id = "outbox", data.get("item")
+            kind, id = "outbox", data["item"]
         case _:
             kind, id = "party", data.get("party")
     return f"{kind}:{id}" if id else ""

@@ -5,12 +5,15 @@ export interface Page {
   file: string;
   /** `frame`: signed in, with the rail. `plain`: the page stands alone. */
   shell: 'frame' | 'plain';
+  /** For administrators, who need not read the log: the page brings its own data. */
+  office?: boolean;
   /** Also stands alone, for somebody signed in who may not read the log: the demo's shopkeeper. */
   alone?: boolean;
 }
 
 const files = import.meta.glob<{ default: Component }>([
   './signin/SignInPage.svelte',
+  './admin/AdminPage.svelte',
   './console/ConsolePage.svelte',
   './collection/CollectionPage.svelte',
   './phone/SimulatorPage.svelte',
@@ -23,6 +26,7 @@ const PAGES: Record<string, Page> = {
   signin: { file: './signin/SignInPage.svelte', shell: 'plain' },
   console: { file: './console/ConsolePage.svelte', shell: 'frame' },
   collection: { file: './collection/CollectionPage.svelte', shell: 'frame' },
+  admin: { file: './admin/AdminPage.svelte', shell: 'frame', office: true },
   simulator: { file: './phone/SimulatorPage.svelte', shell: 'frame', alone: true },
   'side-by-side': { file: './doors/SideBySidePage.svelte', shell: 'frame' },
 };

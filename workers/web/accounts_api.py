@@ -22,7 +22,7 @@ from workers.web.access import hub_of
 from workers.web.account_fields import fields_of, secrets_of
 from workers.web.session_api import Body, answer, locale_of, parsed
 from workers.web.users_api import actor_of
-from workers.web.vocabulary import words_for
+from workers.web.vocabulary import PROVIDERS, words_for
 
 
 class Configured(Body):
@@ -67,7 +67,7 @@ def _shown(hub: Hub, row: AccountRow, locale: str) -> dict[str, Any]:
         "slug": row.slug,
         "title": row.title,
         "provider": row.provider,
-        "provider_title": say(locale, spec.title) if spec else row.provider,
+        "provider_title": _title(spec, locale) if spec else row.provider,
         "kind": spec.kind.value if spec else "",
         "enabled": row.is_enabled,
         "problems": _problems(problem, locale) if problem else [],
@@ -82,12 +82,16 @@ def _shown(hub: Hub, row: AccountRow, locale: str) -> dict[str, Any]:
 def _provider(spec: ChannelSpec[Any], locale: str) -> dict[str, Any]:
     return {
         "name": spec.name,
-        "title": say(locale, spec.title),
+        "title": _title(spec, locale),
         "kind": spec.kind.value,
         "demo": spec.is_demo,
         "fields": fields_of(spec, locale),
         "secrets": secrets_of(spec, locale),
     }
+
+
+def _title(spec: ChannelSpec[Any], locale: str) -> str:
+    return say(locale, PROVIDERS.get(spec.name, spec.title))
 
 
 def _problems(error: ConfigInvalid | BadInput, locale: str) -> list[dict[str, str]]:

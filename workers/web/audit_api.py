@@ -81,7 +81,7 @@ async def _wanted(session: AsyncSession, query: Query) -> Wanted:
 
 async def _objects(session: AsyncSession, about: str) -> Sequence[str]:
     """What people may mean by a word: a login, a line, a customer by id or number, or what a page of ours wrote."""
-    if about.partition(":")[0] in ("user", "account", "party", "blueprint", "outbox"):
+    if about.partition(":")[0] in ("user", "account", "party", "blueprint", "outbox", "entry"):
         return [about]
     found = [f"party:{about}", f"user:{about}", f"outbox:{about}"] if _is_id(about) else []
     if (user := await by_login(session, about)) is not None:
@@ -151,13 +151,17 @@ def _facts(viewer: Viewer, data: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     for key, title in FACTS.items():
         is_personal = key in ("name", "title") and family not in (Family.USER, Family.ACCOUNT)
         if data.get(key) not in (None, "", []) and not is_personal:
-            yield {"label": viewer.say(title), "value": _said(viewer, key, data[key])}
+            yield _fact(viewer, title, _said(viewer, key, data[key]))
     for key, (before, after) in data.get("changes", {}).items():
         arrow = f"{_said(viewer, key, before)} → {_said(viewer, key, after)}"
-        yield {"label": viewer.say(FACTS.get(key, key)), "value": arrow}
+        yield _fact(viewer, FACTS.get(key, key), arrow)
     if family is Family.CONVERSATION and data.get("user"):
         person = viewer.person(data["user"])
-        yield {"label": viewer.say("Assigned"), "value": person["name"] if person else ""}
+        yield _fact(viewer, "Assigned", person["name"] if person else "")
+
+
+def _fact(viewer: Viewer, title: str, value: str) -> dict[str, str]:
+    return {"value": value, "label": viewer.say(title)}
 
 
 def _said(viewer: Viewer, key: str, value: Any) -> str:

@@ -9,7 +9,17 @@ from aiohttp import web
 
 DIST: Final = Path(__file__).parent.parent.parent / "web" / "dist"
 
-PAGES: Final = ("/", "/signin", "/console", "/console/{party}", "/collection", "/simulator", "/side-by-side")
+PAGES: Final = (
+    "/",
+    "/signin",
+    "/console",
+    "/console/{party}",
+    "/collection",
+    "/simulator",
+    "/side-by-side",
+    "/admin",
+    "/admin/{section}",
+)
 _MISSING = "The pages are not built; run `make assets` and load again.\n"
 _LONGEST_NAME: Final = 200  # a file system refuses longer ones by an error
 _FOR_EVER = "public, max-age=31536000, immutable"

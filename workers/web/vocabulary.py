@@ -44,6 +44,11 @@ FACTS = {
     "error": "Error",
     "consumer": "Consumer",
 }
+PROVIDERS = {
+    "sms.twilio": "Twilio",
+    "sms.gateway": "HTTP gateway",
+    "sms.simulator": "Simulator",
+}
 FIELD_LABELS = {
     "account_sid": "Account SID",
     "sender": "Sender number",

@@ -70,6 +70,11 @@ export async function signOut(): Promise<void> {
   await loadSession();
 }
 
+/** Where somebody starts: whoever may not read the log but administers, among the administrators' pages. */
+export function home(): string {
+  return session.user?.administrator && !may('interaction.read') ? '/admin' : '/console';
+}
+
 /** Whether the signed-in person may do it; the server checks again. */
 export function may(action: string): boolean {
   return session.user?.actions.includes(action) ?? false;

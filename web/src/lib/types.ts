@@ -21,6 +21,9 @@ export interface User extends Named {
   queues: string[];
   actions: string[];
   totp: boolean;
+  administrator: boolean;
+  /** Somebody else knows the password: nothing opens until there is another. */
+  given_password: boolean;
 }
 export interface Door {
   key: string;
