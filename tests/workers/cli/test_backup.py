@@ -209,6 +209,15 @@ def test_a_hub_that_is_there_is_not_overwritten(office: Office, tar: Path) -> No
     assert "--yes" in ran.err
 
 
+def test_nothing_is_restored_under_a_hub_that_works(office: Office, tar: Path) -> None:
+    assert office.run("backup", str(tar)).code == 0
+    with serving("demo", "--no-traffic"):
+        ran = office.run("restore", str(tar), "--replace", "--yes")
+    assert ran.code == 1
+    assert "stop" in ran.err
+    assert office.run("verify").code == 0
+
+
 def test_replacing_sets_the_present_data_aside_and_a_second_time_too(office: Office, tar: Path) -> None:
     with_photo(office)
     assert office.run("backup", str(tar)).code == 0
