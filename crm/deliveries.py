@@ -106,7 +106,11 @@ async def _tell(work: Work, entry: Logged, sent: Sent, state: DeliveryState, err
     if error == RecipientOptedOut.code:
         await _withdraw(work, entry, entry.occurred_at)
     row = work.known.conversations.get(root.id)
-    if row is None or state not in _TROUBLE or row.answered_seq != sent.seq:
+    if row is None or row.answered_seq != sent.seq:
+        return
+    if state not in _TROUBLE:
+        if "send_failed" in row.flags and sent.state == state.value:
+            conversations.flag(work.conversation(root, entry), "send_failed", None)
         return
     row = work.conversation(root, entry)
     conversations.flag(row, "send_failed", state.value)

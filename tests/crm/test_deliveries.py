@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from core.errors import OutcomeUnknown, RecipientInvalid, RecipientOptedOut
+from core import leftovers
+from core.errors import OutcomeUnknown, RecipientInvalid, RecipientOptedOut, SendError
 from core.tables import Consent, Delivery, Line, OutboxItem, Sent
 from core.values import DeliveryState
 from tests.support.hub import AGENT, LINE, SHOP_PHONE, DeskHub
@@ -101,6 +102,28 @@ async def test_a_persons_message_that_nobody_got_calls_that_person_back(
     assert (row.state, row.unread, row.flags["send_failed"]) == ("open", 1, state)
     sent = (await hub.rows(Sent))[-1]
     assert (sent.state, sent.error) == (state, error.code)
+
+
+@pytest.mark.parametrize("error", [RecipientInvalid("no such number"), OutcomeUnknown("no answer")])
+async def test_a_message_that_a_person_lets_go_again_shows_what_became_of_it_then(
+    hub: DeskHub, error: SendError
+) -> None:
+    shop = await hub.shop()
+    heard = await hub.sms("请回电")
+    await hub.send_queued()
+    await hub.act("reply", party=shop, to=TO_SHOP, account=LINE, seen_seq=heard.seq, text="好的")
+    hub.provider.error = error
+    await hub.send_queued()
+    assert "send_failed" in (await hub.conversation(shop)).flags
+    hub.provider.error = None
+    (failed,) = [row for row in await hub.rows(OutboxItem) if row.state in ("failed", "unknown")]
+    async with hub.db.begin() as tx:
+        await leftovers.offer_again(tx, failed.id, hub.clock(), even_if_it_may_have_arrived=True)
+    await hub.send_queued()
+    sent = (await hub.rows(Sent))[-1]
+    assert (sent.outbox_id, sent.state, sent.error) == (failed.id, "handed_over", "")
+    assert hub.provider.sent[-1].text == "好的"
+    assert "send_failed" not in (await hub.conversation(shop)).flags
 
 
 async def test_an_automatic_answer_that_fails_bothers_nobody(hub: DeskHub) -> None:

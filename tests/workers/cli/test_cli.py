@@ -19,6 +19,7 @@ COMMANDS = [
     *(["blueprint", each] for each in ("check", "publish", "diff", "rollback", "list")),
     *(["users", each] for each in ("add", "list", "disable", "password", "roles")),
     *(["accounts", each] for each in ("add", "list", "show", "disable", "test")),
+    *(["outbox", each] for each in ("list", "retry", "discard")),
     ["erase"],
     ["log", "tail"],
     *([each] for each in ("replay", "verify", "backup", "restore", "move", "retention")),
