@@ -58,8 +58,6 @@ class JobRunner:
         self._is_stopping = False
         self._is_quiet = asyncio.Event()
         self.finished: dict[str, int] = {}
-        self.counts: dict[str, int] = {}
-        """How many items of the whole outbox are in each state, as last swept."""
 
     @property
     def under_way(self) -> int:
@@ -128,13 +126,12 @@ class JobRunner:
             pass
 
     async def _sweep(self, group: asyncio.TaskGroup) -> None:
-        """Adopt what died with other workers, and count."""
+        """Adopt what other workers had in hand when they died."""
         while True:
             try:
                 if not self._is_stopping:
                     at = self._clock()
                     self._start(group, await claims.adopt(self._db, at, self._places.free, self._running))
-                self.counts = await outbox.counts(self._db)
             except Exception:
                 log.exception("outbox sweep failed")
             await asyncio.sleep(_SWEEP_EVERY.total_seconds())
