@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_EVERY = 0.5  # seconds
 _CHECKPOINT_PAGES = 2_000
+_CONNECTS_WITHIN = 2.0
+_ANSWERS_WITHIN = 15.0  # seconds for one statement: a network that swallows everything looks like a long one
 
 
 class Tx:
@@ -121,7 +123,9 @@ class Database:
                 pool_size=8,
                 max_overflow=8,
                 connect_args={
-                    "server_settings": {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "30s"}
+                    "timeout": _CONNECTS_WITHIN,
+                    "command_timeout": _ANSWERS_WITHIN,
+                    "server_settings": {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "30s"},
                 },
             )
 

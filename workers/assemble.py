@@ -35,6 +35,9 @@ from core.secrets import Secrets
 from core.sending import SEND, Sender
 from core.settings import Settings
 from core.sign_in import SignIns
+from core.spool.draining import Drainer
+from core.spool.folder import SpoolFolder
+from core.spool.taking import Spool
 from core.users import Users
 from crm import feed as feeding
 from crm.blueprint import conditions
@@ -83,6 +86,7 @@ class Hub:
     accounts: AccountBook
     refresher: Refresher
     writer: LogWriter
+    spool: Spool | None
     intake: Intake
     pressure: Pressure
     crm: Positions
@@ -123,7 +127,8 @@ async def assemble(
     secrets = Secrets(settings.data / "secrets")
     async with aiohttp.ClientSession(timeout=_HTTP_TIMEOUT) as http:
         tools = AdapterTools(http=http, now=clock, public_url=settings.origin)
-        accounts = AccountBook({spec.name: spec for spec in CATALOG}, secrets, tools)
+        snapshot = settings.data / "accounts.json" if _may_spool(db, roles) else None
+        accounts = AccountBook({spec.name: spec for spec in CATALOG}, secrets, tools, snapshot)
         refresher = Refresher(db, book, accounts, lambda: asyncio.to_thread(upgrade, settings.database_url))
         try:
             await refresher.look()
@@ -131,6 +136,7 @@ async def assemble(
             if not (settings.is_grown and Role.WEB in roles and is_outage(error)):
                 raise
             log.warning("database is away", extra={"reason": type(error).__name__})
+            accounts.load_snapshot()
         hub = await _build(settings, roles, clock, db, book, secrets, accounts, refresher, http)
         try:
             yield hub
@@ -151,10 +157,13 @@ async def _build(
 ) -> Hub:
     bus: Bus = RedisBus(settings.redis) if settings.is_grown else Alone()
     leases = Leases(db, f"{settings.name or 'hub'}:{os.getpid()}:{os.urandom(4).hex()}", clock=clock)
-    writer = LogWriter(await db.appender(), lambda: book.version, clock)
+    spool = await _spool(settings, clock) if _may_spool(db, roles) else None
+    writer = LogWriter(await db.appender(), lambda: book.version, clock, spool)
     intake = Intake(writer, accounts.kind_of, clock)
     files = FileStore(settings.data / "files")
     live = LiveHub(db, book, clock, bus)
+    if spool is not None:
+        live.spooled = lambda: spool.contents.entries
     tail = Tail(db, live.entries)
     feed = FeedReader(db, live.changed, clock)
     tail.is_watched = feed.is_watched = lambda: live.is_watched
@@ -186,6 +195,7 @@ async def _build(
         accounts=accounts,
         refresher=refresher,
         writer=writer,
+        spool=spool,
         intake=intake,
         pressure=pressure,
         crm=crm,
@@ -205,6 +215,17 @@ async def _build(
     if settings.is_grown:
         _connect(hub)
     return hub
+
+
+def _may_spool(db: Database, roles: frozenset[Role]) -> bool:
+    """Whoever takes what comes from outside does it also while PostgreSQL is away. See docs/adr/0012-spool.md."""
+    return not db.is_sqlite and bool(roles & {Role.WEB, Role.LISTENERS})
+
+
+async def _spool(settings: Settings, clock: Clock) -> Spool:
+    folder = SpoolFolder(settings.spool_folder, limit=settings.spool_bytes)
+    await asyncio.to_thread(folder.open)
+    return Spool(folder, clock)
 
 
 def _consumers(
@@ -307,17 +328,22 @@ def _watch(
 
 @asynccontextmanager
 async def running(hub: Hub) -> AsyncIterator[None]:
-    """Run the parts of the hub's roles beside the block: the log last to stop, so that nothing accepted is lost."""
+    """Run the parts of the hub's roles beside the block: log and spool last to stop, so that nothing taken is lost."""
     _spare_the_collector()
-    writer = asyncio.create_task(hub.writer.run(), name="log writer")
+    last = [asyncio.create_task(hub.writer.run(), name="log writer")]
+    if hub.spool is not None:
+        last.append(asyncio.create_task(hub.spool.run(), name="spool"))
     parts = [asyncio.create_task(_kept(name, run), name=name) for name, run in _parts(hub).items()]
     try:
         yield
     finally:
         await hub.jobs.stop()
-        for task in (*parts, writer):
+        for task in parts:
             task.cancel()
-        for task in (*parts, writer):
+        for task in parts:
+            await _ended(task)
+        for task in last:
+            task.cancel()
             await _ended(task)
 
 
@@ -329,6 +355,9 @@ def _parts(hub: Hub) -> dict[str, Part]:
             "refresher": hub.refresher.run,
             "looking": lambda: _look_by_oneself(hub),
         }
+    if hub.spool is not None:
+        drainer = Drainer(hub.spool.folder, hub.writer.enter, is_ready=lambda: hub.book.has_any)
+        parts["drainer"] = drainer.run
     if Role.WEB in hub.roles:
         parts |= {"tail": hub.tail.run, "live": hub.live.run}
         if hub.settings.is_grown:

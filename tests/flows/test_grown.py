@@ -18,6 +18,7 @@ from core.log.verify import verify
 from core.tables import LogEntry
 from tests.support.fake_twilio import FakeTwilio, sid
 from tests.support.grown import PATIENCE, Console, Part, part, prepare, settings_of
+from tests.support.postgres import Cluster
 from tests.support.redis import RedisServer
 from workers.roles import Role
 from workers.web.session_api import COOKIE
@@ -210,3 +211,29 @@ async def test_what_was_changed_at_one_part_is_taken_up_by_the_others(grown: Hub
         await grown.first.hub.accounts.disable(tx, "sms-twilio", grown.first.hub.clock())
     await grown.second.hub.refresher.look()
     assert "sms-twilio" not in grown.second.hub.accounts.slugs()
+
+
+async def test_webhooks_are_taken_while_the_database_is_away_and_enter_the_log_afterwards(
+    tmp_path: Path, redis_url: str
+) -> None:
+    with Cluster() as cluster:
+        database = cluster.url(cluster.create_database())
+        token = await prepare(tmp_path, database, redis_url, "http://127.0.0.1:9")
+        settings = settings_of(tmp_path, database, redis_url)
+        async with (
+            part(settings, Role.WEB) as web,
+            part(settings, Role.DIGEST),
+            web.console(token) as console,
+        ):
+            await asyncio.to_thread(cluster.kill)
+            assert await web.sms(sid(8), "投诉 烟有霉味", SHOP) == 200
+            assert web.hub.spool is not None
+            assert web.hub.spool.taken == 1
+            away = await console.until(lambda frame: frame.get("service", {}).get("database") == "away")
+            assert away["service"]["spooled"] == 1
+            # Also one that begins just now can check signatures and take messages.
+            async with part(settings, Role.WEB) as late:
+                assert await late.sms(sid(9), "投诉 二", SHOP) == 200
+                await asyncio.to_thread(cluster.start)
+                await line_of(console, "投诉 烟有霉味")
+                await line_of(console, "投诉 二")

@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from core.database import is_outage
 from core.errors import SwitchboardError, TooManyRequests, Unavailable
 from core.sign_in import is_csrf_valid
 from core.telemetry import request_context
@@ -126,7 +127,13 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, Unavailable):
             response.headers["Retry-After"] = "2"
         return response
-    except Exception:
+    except Exception as error:
+        if is_outage(error):
+            log.warning("request failed", extra={"path": request.path, "reason": type(error).__name__})
+            said = say(locale_of(request), "The database is away for the moment; try again shortly.")
+            response = _error(503, Unavailable.code, said, {})
+            response.headers["Retry-After"] = "2"
+            return response
         log.exception("request failed", extra={"path": request.path})
         said = say(locale_of(request), "Something went wrong here; it has been noted.")
         return _error(500, "internal", said, {})
