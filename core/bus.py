@@ -25,7 +25,6 @@ class Topic(StrEnum):
     LOG = "log"  # entries were committed to the log
     FEED = "feed"  # the CRM has digested something
     CURSOR = "cursor"  # a consumer has moved on
-    OUTBOX = "outbox"  # something waits to be sent or done
     CONFIG = "config"  # a blueprint was published, an account or a user changed
     PRESSURE = "pressure"  # the intake of a process is busy; the payload says how much
     PRESENCE = "presence"  # who looks at what; the payload says it

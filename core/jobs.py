@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from core import claims, outbox
 from core.adapter import Limits
-from core.claims import Claimed
+from core.claims import Claimed, Head
 from core.clock import Clock, now
 from core.database import Database
 from core.outbox import Item, ItemState, Outcome, Settled
-from core.places import Places
+from core.places import Places, is_reply
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ _PRESSED_CLAIM = 16
 _PRESSED_PAUSE = 0.15  # seconds
 _LONGEST_SLEEP = 1.0  # seconds; a wake-up that was lost costs at most this
 _SHORTEST_SLEEP = 0.02
+_BEHIND = 200  # entries that the consumers have not digested, from which only replies leave
 _SWEEP_EVERY = timedelta(seconds=10)
 _LONGEST_FAREWELL = 5.0
 _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
@@ -33,7 +34,8 @@ _LONGEST_JOB = 50.0  # seconds; less than outbox.CLAIM
 class JobRunner:
     """Runs jobs until cancelled. `wake` is called after a commit that put something into the outbox.
 
-    Several runners, in one process or in many, share an outbox. `limits` says how fast an account may go.
+    Several runners, in one process or in many, share an outbox. `limits` says how fast an account may go, `backlog` how
+    many entries of the log are still to be digested.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class JobRunner:
         *,
         pressure: Callable[[], float] = lambda: 0.0,
         limits: Callable[[str], Limits] = claims.unlimited,
+        backlog: Callable[[], int] = lambda: 0,
     ) -> None:
         self._pressure = pressure
+        self._backlog = backlog
         self._limits = limits
         self._db = db
         self._jobs = jobs
@@ -101,12 +105,18 @@ class JobRunner:
                 self._clock(),
                 min(most, self._places.free),
                 limits=self._limits,
-                share=self._places.share,
+                share=self._share,
             )
         except Exception:
             # The runner outlives a database that is away; the items stay in the outbox.
             log.exception("outbox claim failed")
             return Claimed()
+
+    def _share(self, due: Sequence[Head]) -> list[tuple[Head, int]]:
+        """Each message that leaves is two entries more to digest: a broadcast must not stand before the next reply."""
+        if self._backlog() > _BEHIND:
+            due = [head for head in due if is_reply(head)]
+        return self._places.share(due)
 
     def _start(self, group: asyncio.TaskGroup, items: tuple[Item, ...] | list[Item]) -> None:
         for item in items:

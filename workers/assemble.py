@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +27,7 @@ from core.live import Tail
 from core.log.seals import Sealer
 from core.log.writer import LogWriter
 from core.metrics import Metrics
+from core.outbox import Lane
 from core.passwords import Hasher
 from core.positions import LANES, FollowedConsumer, Positions
 from core.pressure import SAID_EVERY, Pressure
@@ -38,6 +39,7 @@ from core.sign_in import SignIns
 from core.spool.draining import Drainer
 from core.spool.folder import SpoolFolder
 from core.spool.taking import Spool
+from core.tracing import Traces, open_traces
 from core.users import Users
 from crm import feed as feeding
 from crm.blueprint import conditions
@@ -53,6 +55,9 @@ from workers.migrations.partitions import ensure_partitions
 from workers.refreshing import Refresher
 from workers.retention import Retention
 from workers.roles import WORKING, Role
+from workers.tickets import Tickets
+from workers.tickets import serve as serve_tickets
+from workers.watching.parts import measured
 from workers.web.live import LiveHub
 
 log = logging.getLogger(__name__)
@@ -96,12 +101,14 @@ class Hub:
     feed: FeedReader
     live: LiveHub
     jobs: JobRunner
+    tickets: Tickets | None
     listeners: Listeners
     files: FileStore
     users: Users
     sign_ins: SignIns
     http: aiohttp.ClientSession
     metrics: Metrics
+    traces: Traces
     traffic: Traffic | None = None  # the demo's customers
 
     @property
@@ -141,6 +148,7 @@ async def assemble(
         try:
             yield hub
         finally:
+            await hub.traces.close()
             await db.close()
 
 
@@ -161,26 +169,29 @@ async def _build(
     writer = LogWriter(await db.appender(), lambda: book.version, clock, spool)
     intake = Intake(writer, accounts.kind_of, clock)
     files = FileStore(settings.data / "files")
+    metrics = Metrics()
+    traces = open_traces(db, settings.name, settings.trace_share)
+    tickets = Tickets(settings.redis) if settings.is_grown else None
     live = LiveHub(db, book, clock, bus)
     if spool is not None:
         live.spooled = lambda: spool.contents.entries
+    if traces.is_on:
+        live.on_shown = traces.shown
     tail = Tail(db, live.entries)
     feed = FeedReader(db, live.changed, clock)
     tail.is_watched = feed.is_watched = lambda: live.is_watched
     work: dict[str, Job] = {
-        SEND: Sender(db, writer, accounts.adapter, accounts.kind_of, clock),
+        SEND: traces.job(measured(Sender(db, writer, accounts.adapter, accounts.kind_of, clock), metrics)),
         "fetch": jobs.Fetcher(db, accounts.adapter, files),
         "wake": jobs.Waker(intake),
         jobs.NOTE: jobs.Noter(intake),
     }
     pressure = Pressure(lambda: writer.rate, bus)
-    runner = JobRunner(db, work, clock, pressure=pressure, limits=accounts.limits)
+    crm, search = _consumers(roles, db, book, writer, pressure, live, bus, tickets, traces, clock)
+    runner = JobRunner(db, work, clock, pressure=pressure, limits=accounts.limits, backlog=lambda: crm.lag)
     live.on_queued(runner.wake)
-    crm, search = _consumers(settings, roles, db, book, writer, pressure, live, bus, clock)
     sealer = Sealer(db, clock)
-    metrics = Metrics()
-    _watch(metrics, writer, (crm, search), sealer, live)
-    for listener in (tail.committed, metrics.committed):
+    for listener in (tail.committed, metrics.committed, *([traces.committed] if traces.is_on else [])):
         writer.on_commit(listener)
     sign_ins = SignIns(db, Hasher(), clock=clock)
     hub = Hub(
@@ -205,12 +216,14 @@ async def _build(
         feed=feed,
         live=live,
         jobs=runner,
+        tickets=tickets,
         listeners=Listeners(accounts, intake, leases if settings.is_grown else None),
         files=files,
         users=Users(sign_ins.forget, clock),
         sign_ins=sign_ins,
         http=http,
         metrics=metrics,
+        traces=traces,
     )
     if settings.is_grown:
         _connect(hub)
@@ -229,7 +242,6 @@ async def _spool(settings: Settings, clock: Clock) -> Spool:
 
 
 def _consumers(
-    settings: Settings,
     roles: frozenset[Role],
     db: Database,
     book: Book,
@@ -237,19 +249,21 @@ def _consumers(
     pressure: Pressure,
     live: LiveHub,
     bus: Bus,
+    tickets: Tickets | None,
+    traces: Traces,
     clock: Clock,
 ) -> tuple[Positions, Positions]:
     """The consumers themselves where this process digests, else what can be seen of them."""
     if Role.DIGEST not in roles:
         return FollowedConsumer(db, CrmConsumer.name), FollowedConsumer(db, SearchConsumer.name)
 
-    crm = _crm_of_many(book, bus, clock) if settings.is_grown else CrmConsumer(book, live.changed)
+    crm = CrmConsumer(book, live.changed) if tickets is None else _crm_of_many(book, bus, tickets, clock)
     # On one writing gate, side by side they would only wait for each other.
     turn = asyncio.Lock() if db.is_sqlite else None
     runners = [
         ConsumerRunner(
             db,
-            consumer,
+            traces.consumer(consumer),
             pressure=pressure,
             turn=turn,
             moved=lambda: bus.say(Topic.CURSOR),
@@ -262,7 +276,7 @@ def _consumers(
     return runners[0], runners[1]
 
 
-def _crm_of_many(book: Book, bus: Bus, clock: Clock) -> CrmConsumer:
+def _crm_of_many(book: Book, bus: Bus, tickets: Tickets, clock: Clock) -> CrmConsumer:
     """The CRM's consumer where web processes learn from the feed what it changed."""
 
     async def put_into_feed(tx: Tx, changes: Changes) -> None:
@@ -271,14 +285,16 @@ def _crm_of_many(book: Book, bus: Bus, clock: Clock) -> CrmConsumer:
     def tell_others(changes: Changes) -> None:
         bus.say(Topic.FEED)
         if changes.queued:
-            bus.say(Topic.OUTBOX)
+            tickets.say(Lane.REPLY)
 
     return CrmConsumer(book, tell_others, put_into_feed)
 
 
 def crm_beside(hub: Hub) -> CrmConsumer:
     """The CRM's consumer for a single entry, used while the process that runs it rests."""
-    return _crm_of_many(hub.book, hub.bus, hub.clock)
+    if hub.tickets is None:
+        return CrmConsumer(hub.book, hub.live.changed)
+    return _crm_of_many(hub.book, hub.bus, hub.tickets, hub.clock)
 
 
 def _connect(hub: Hub) -> None:
@@ -298,32 +314,6 @@ def _connect(hub: Hub) -> None:
     if Role.DIGEST not in hub.roles:
         for consumer in hub.consumers:
             hub.bus.hear(Topic.CURSOR, lambda payload, consumer=consumer: consumer.wake())  # type: ignore[misc]
-    if Role.JOBS in hub.roles:
-        hub.bus.hear(Topic.OUTBOX, lambda payload: hub.jobs.wake())
-
-
-def _watch(
-    metrics: Metrics,
-    writer: LogWriter,
-    consumers: Sequence[Positions],
-    sealer: Sealer,
-    live: LiveHub,
-) -> None:
-    metrics.watch("log_queue", "Entries that wait for the next commit.", lambda: writer.queued)
-    metrics.watch("seal_lag", "Entries that are not sealed yet.", lambda: sealer.lag)
-    metrics.watch("consoles", "Open live sockets.", lambda: live.open)
-    metrics.watch_states(
-        "consumer_lag",
-        "Entries that a consumer has not digested yet.",
-        "consumer",
-        lambda: [(runner.name, float(runner.lag)) for runner in consumers],
-    )
-    metrics.watch_states(
-        "consumer_parked",
-        "Entries that a consumer could not digest since the process began.",
-        "consumer",
-        lambda: [(runner.name, float(runner.parked)) for runner in consumers],
-    )
 
 
 @asynccontextmanager
@@ -355,6 +345,8 @@ def _parts(hub: Hub) -> dict[str, Part]:
             "refresher": hub.refresher.run,
             "looking": lambda: _look_by_oneself(hub),
         }
+    if hub.tickets is not None:
+        parts["tickets given"] = hub.tickets.run
     if hub.spool is not None:
         drainer = Drainer(hub.spool.folder, hub.writer.enter, is_ready=lambda: hub.book.has_any)
         parts["drainer"] = drainer.run
@@ -372,6 +364,8 @@ def _parts(hub: Hub) -> dict[str, Part]:
         parts["sealer"] = _owned(hub, "sealer", lambda lease=None: hub.sealer.run())
     if Role.JOBS in hub.roles:
         parts["jobs"] = hub.jobs.run
+        if hub.settings.is_grown:
+            parts["tickets taken"] = lambda: serve_tickets(hub.jobs, hub.settings.redis)
     if Role.LISTENERS in hub.roles:
         parts["listeners"] = hub.listeners.run
     if Role.SCHEDULE in hub.roles:

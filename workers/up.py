@@ -23,7 +23,9 @@ from workers import commands
 from workers.assemble import Hub, assemble, running
 from workers.control import listening, only_writer
 from workers.roles import ALL, Role
+from workers.watching.parts import LEASE, WATCHING, stand, watching_of
 from workers.web.app import create_app
+from workers.web.health import metrics_site
 
 if TYPE_CHECKING:
     from workers.demo.traffic import Traffic
@@ -84,12 +86,27 @@ async def run(
                 await _require_administrator(hub)
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(running(hub))
-                await stack.enter_async_context(_beside([writers.run()] if writers else []))
+                await stack.enter_async_context(
+                    _beside([*_watched(hub), *([writers.run()] if writers else [])])
+                )
+                if settings.metrics_port:
+                    await stack.enter_async_context(metrics_site(hub, settings.metrics_port))
                 if not settings.is_grown:  # its commands go to the database, whichever process is there
                     await stack.enter_async_context(listening(settings.data, partial(commands.run, hub)))
                 if Role.WEB in roles:
                     ready(await stack.enter_async_context(_pages(hub)))
                 await stop.wait()
+
+
+def _watched(hub: Hub) -> list[Coroutine[Any, Any, None]]:
+    """This process is heard of; those of two roles ask for the lease to watch all others."""
+    watching = watching_of(hub, hub.spool)
+    parts = [watching.heartbeat.run()]
+    if hub.roles & WATCHING:
+        parts.append(watching.watch.run())
+        if hub.settings.is_grown:
+            parts.append(hub.leases.hold(LEASE, stand))
+    return parts
 
 
 @asynccontextmanager
@@ -122,7 +139,7 @@ async def _require_administrator(hub: Hub) -> None:
 
 @asynccontextmanager
 async def _beside(parts: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run what only a server has: the demo's customers."""
+    """Run what only a server has: its heartbeat, the watch, the demo's customers."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         yield

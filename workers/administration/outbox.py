@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from core import leftovers
-from core.bus import Topic
 from core.consumers import Consumer, ConsumerRunner
 from core.errors import Conflict, NotFound
 from core.positions import Positions
@@ -22,7 +21,8 @@ async def retry(hub: Hub, actor: Actor, id: UUID, *, even_if_it_may_have_arrived
         )
         _note(change, row)
     hub.jobs.wake()
-    hub.bus.say(Topic.OUTBOX)
+    if hub.tickets is not None:
+        hub.tickets.say()
 
 
 async def discard(hub: Hub, actor: Actor, id: UUID) -> None:
