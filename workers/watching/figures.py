@@ -34,7 +34,7 @@ CONSUMERS = ("crm", "search")
 UNDERSTANDS = "crm"
 """The consumer whose backlog is a channel's: what it has not digested, nobody has read, answered or assigned."""
 
-_COUNTED = 20_000  # entries of a lane; beyond that the rest is estimated
+_COUNTED = 5_000  # entries of a lane; beyond that the rest is estimated
 _PATIENCE = 10.0  # seconds for one snapshot; a database that takes longer counts as away
 _SELDOM = 60.0  # seconds between two looks at what takes long or changes seldom
 
