@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -59,9 +60,14 @@ class Line:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.began: list[tuple[str, datetime]] = []
+        self.early: list[timedelta] = []  # how long before its moment each began
+        self.moments: list[datetime] = []
 
     async def __call__(self, item: Item) -> Outcome:
-        self.began.append((item.payload["text"], now()))
+        at = now()
+        self.began.append((item.payload["text"], at))
+        self.moments.append(item.starts_at)
+        self.early.append(item.starts_at - at)
         await asyncio.sleep(self.seconds)
         return Settled(ItemState.DONE)
 
@@ -92,9 +98,10 @@ async def test_two_runners_keep_an_accounts_rate_together(database_url: str, db:
     line = Line()
     async with runners(database_url, 2, line, Limits(rate=40)):
         await settled(db, {"done": 60})
-    moments = sorted(at for _, at in line.began)
-    took = (moments[-1] - moments[0]).total_seconds()
-    assert 59 / 40 - 0.1 <= took <= 59 / 40 * 1.5
+    steps = [after - before for before, after in pairwise(sorted(line.moments))]
+    assert min(steps) == timedelta(seconds=1 / 40)
+    assert sum(steps, timedelta()) < 3 * 59 * timedelta(seconds=1 / 40)  # and it does not idle
+    assert max(line.early) < timedelta(milliseconds=2)
 
 
 async def test_two_runners_keep_an_accounts_window_together(database_url: str, db: Database) -> None:
@@ -140,6 +147,19 @@ async def _reply(db: Database, said: str) -> datetime:
 
 def _said(line: Line) -> set[str]:
     return {said for said, _ in line.began[-2_000:]}
+
+
+async def test_only_replies_leave_while_the_log_is_behind(db: Database) -> None:
+    await put(db, "b1", "b2", lane=Lane.BROADCAST)
+    await put(db, "r1", lane=Lane.REPLY)
+    line, behind = Line(), [10_000]
+    runner = JobRunner(db, {"send": line}, backlog=lambda: behind[0])
+    async with running(runner.run()):
+        await settled(db, {"done": 1, "waiting": 2})
+        behind[0] = 0
+        runner.wake()
+        await settled(db, {"done": 3})
+    assert [said for said, _ in line.began] == ["r1", "b1", "b2"]
 
 
 async def test_a_provider_that_hangs_does_not_hold_up_the_others(db: Database) -> None:

@@ -45,7 +45,7 @@ def test_commands_go_through_the_running_hub(with_administrator: Run, data: Path
         assert run("users", "add", "ben", given=PASSWORD).err.startswith("switchboard: This login is taken")
         assert stat.S_IMODE(socket_path(data).stat().st_mode) == 0o600
         acts = [json.loads(line)["data"]["act"] for line in run("log", "tail", "--json").out.splitlines()]
-        assert acts == ["user.added", "blueprint.published", "account.added"]
+        assert acts == ["user.added", "user.added", "blueprint.published", "account.added"]
         process.terminate()
         assert process.wait(15) == 0
     assert not socket_path(data).exists()
