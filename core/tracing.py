@@ -20,6 +20,7 @@ nothing in the way: `consumer` and `job` give back what they were given, and no 
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,12 +68,12 @@ def is_configured(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def open_traces(db: Database, process: str, share: float = 1.0) -> "Traces":
-    """The traces of this process. Without a collector they cost nothing, not even the import of the library."""
+    """The traces of the process of that name. Without a collector they cost nothing, not even the library's import."""
     if not is_configured():
         return Traces(db, None)
     from core.spans import otlp_recorder
 
-    return Traces(db, otlp_recorder(process), share)
+    return Traces(db, otlp_recorder(process or f"{socket.gethostname()}:{os.getpid()}"), share)
 
 
 @dataclass(frozen=True, slots=True)

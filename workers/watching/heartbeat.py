@@ -49,10 +49,14 @@ class Heartbeat:
         self.name = name or f"{role}@{self._host}:{os.getpid()}"
 
     async def run(self) -> None:
+        is_first = True
         try:
             while True:
                 try:
                     await self.beat()
+                    if is_first:
+                        await self.forget_dead()
+                        is_first = False
                 except Exception as error:
                     # Whoever watches sees that the database is away; nobody is missing because of that.
                     log.info("heartbeat not noted", extra={"reason": type(error).__name__})

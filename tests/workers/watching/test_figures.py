@@ -1,12 +1,16 @@
 """A snapshot finds what is behind, waiting, parked or missing, on both engines, and says when there is no database."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from core.database import Database
+from core.log.seals import Sealer
+from core.log.verify import verify
 from core.outbox import ItemState, Lane
 from core.tables import AccountRow, LeaseRow, OutboxItem, Parked, ProcessRow
 from crm.tables import Conversation
@@ -140,6 +144,24 @@ async def test_partitions_that_are_missing_and_rows_that_found_none_are_seen(pos
         figures = await _measured(hub)
     assert figures.missing_partitions == ("log_2041_12", "log_2042_01")
     assert figures.default_partition == 1
+
+
+async def test_the_guide_moves_rows_out_of_the_default_partition(postgres_url: str) -> None:
+    """The statements as they stand in docs/watching.md, with entries before, of and after the month."""
+    guide = (Path(__file__).parents[3] / "docs" / "watching.md").read_text()
+    statements = guide.partition("```sql\n")[2].partition("```")[0]
+    clock = StandingClock()
+    async with desk_hub(postgres_url, clock=clock, is_digesting=False) as hub:
+        for at in (datetime(2041, 11, 30, 23, 59), datetime(2041, 12, 31, 23, 59), datetime(2042, 1, 1)):
+            clock.at = at.replace(tzinfo=UTC)
+            await hub.accept_sms("KC 101 3")
+        await Sealer(hub.db, clock).seal()
+        connection = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+        await connection.execute(statements)
+        await connection.close()
+        assert (await _measured(hub)).default_partition == 2
+        assert (await verify(hub.db)).is_sound
+        assert (await hub.accept_sms("KC 101 4")).seq == 4
 
 
 async def test_an_account_is_silent_when_it_says_nothing_at_its_usual_hour(sqlite_url: str) -> None:
