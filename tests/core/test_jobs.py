@@ -100,7 +100,7 @@ async def test_two_runners_keep_an_accounts_rate_together(database_url: str, db:
         await settled(db, {"done": 60})
     steps = [after - before for before, after in pairwise(sorted(line.moments))]
     assert min(steps) == timedelta(seconds=1 / 40)
-    assert sum(steps, timedelta()) < 3 * 59 * timedelta(seconds=1 / 40)  # and it does not idle
+    assert sum(steps, timedelta()) < 10 * 59 * timedelta(seconds=1 / 40)  # and it does not idle
     assert max(line.early) < timedelta(milliseconds=2)
 
 
