@@ -119,7 +119,7 @@ def _show(figures: "Figures", alarms: "Sequence[AlarmRow]", is_heard: bool) -> N
             )
             for process in figures.processes
         ],
-        "No process has ever been heard of.",
+        "No process of this hub is there.",
     )
     if figures.leases:
         output.table(
