@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
@@ -13,10 +14,17 @@ from core.consumers import ActRefused
 from core.database import Tx
 from core.log.entries import Logged
 from core.outbox import ItemState, Lane
-from core.tables import OutboxItem, Parked
+from core.settings import Settings
+from core.tables import OutboxItem, Parked, Party
 from core.values import Address
+from crm.blueprint.publishing import publish
+from tests.support.hub import TOBACCO, StandingClock, blueprint_of
 from tests.support.outbox import put
 from tests.workers.web.conftest import Office
+from workers.administration import outbox as mending
+from workers.administration.acts import Actor
+from workers.assemble import assemble, running
+from workers.roles import Role
 
 
 async def left(
@@ -205,3 +213,29 @@ async def test_parked_entries_are_paged(office: Office) -> None:
     rest = await office.get("parked", limit=3, before=first["next"])
     assert [each["seq"] for each in (*first["entries"], *rest["entries"])] == [5, 4, 3, 2, 1]
     assert rest["next"] is None
+
+
+async def test_a_process_that_does_not_digest_lets_an_entry_be_read_again_too(
+    postgres_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path / "data", database=postgres_url, redis=redis_url)
+    clock = StandingClock()
+    async with assemble(settings, clock, frozenset({Role.WEB})) as hub:
+        async with hub.db.begin() as tx:
+            await publish(tx, blueprint_of(TOBACCO), author="test", approved_by="test", note="", at=clock())
+        await hub.book.load(hub.db)
+        async with running(hub):
+            id = str(uuid4())
+            shop = Address("tel", "+8613900000001")
+            detail = {"party": id, "kind": "retailer", "name": "顺发便民店"}
+            accepted = await hub.intake.act("party.put", by="", about=shop, key=id, detail=detail)
+            async with hub.db.begin() as tx:
+                tx.session.add(
+                    Parked(consumer="crm", seq=accepted.seq, error="ValueError: 坏", parked_at=clock())
+                )
+            await mending.retry_parked(hub, Actor(os_user="anna"), "crm", accepted.seq)
+            async with hub.db.read() as session:
+                assert await session.get(Parked, ("crm", accepted.seq)) is None
+                party = await session.get(Party, UUID(id))
+            assert party is not None
+            assert party.name == "顺发便民店"
