@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,7 @@ from core.tables import ActRow, Content, LogEntry
 HUB: Final = "hub"
 """In place of a person: the hub itself, or somebody at the command line."""
 
-_BATCH = 2_000
+_BATCH = 2_000  # acts a commit
 _UNEVEN = 1_000  # entries by which the order of the log and of the processes' clocks may differ
 _ACTS = col(LogEntry.kind) == literal_column(
     "'act'"
@@ -76,9 +77,12 @@ def object_of(name: str, data: Mapping[str, Any]) -> str:
     return f"{kind}:{id}" if id else ""
 
 
-async def catch_up(db: Database) -> None:
-    """Bring the table up to the log's end. Several may do so at once; each writes ranges that join the last one."""
-    while True:
+async def catch_up(db: Database, batches: int | None = None) -> bool:
+    """Bring the table up to the log's end; False when that takes more than so many batches, which are kept.
+
+    Several may do so at once: each writes ranges that join the last one.
+    """
+    for _ in repeat(None) if batches is None else repeat(None, batches):
         async with db.read() as session:
             newest = await session.scalar(select(func.max(col(ActRow.seq))))
             rows = await session.execute(
@@ -93,7 +97,8 @@ async def catch_up(db: Database) -> None:
             async with db.begin(is_durable=False) as tx:
                 await tx.write(_PUT["sqlite" if tx.is_sqlite else "postgresql"], acts)
         if len(acts) < _BATCH:
-            return
+            return True
+    return False
 
 
 def _row(seq: int, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:

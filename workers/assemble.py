@@ -41,6 +41,7 @@ from core.spool.folder import SpoolFolder
 from core.spool.taking import Spool
 from core.tracing import Traces, open_traces
 from core.users import Users
+from crm import audit
 from crm import feed as feeding
 from crm.blueprint import conditions
 from crm.blueprint.publishing import Book
@@ -406,6 +407,7 @@ def scheduled(hub: Hub) -> list[schedule.Task]:
         schedule.Task("partitions", timedelta(days=1), lambda: ensure_partitions(hub.db, hub.clock())),
         schedule.Task("feed", timedelta(minutes=10), forget_feed),
         schedule.Task("retention", timedelta(days=1), lambda: retention.apply(hub.clock())),
+        schedule.Task("audit trail", timedelta(minutes=1), lambda: audit.catch_up(hub.db)),
     ]
 
 

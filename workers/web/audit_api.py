@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.errors import Unavailable
 from core.log import reader
 from core.log.entries import Logged
 from core.tables import AccountRow, ActOutcome, ActRow, Party, PartyKey
@@ -31,6 +32,7 @@ from workers.web.session_api import answer
 from workers.web.vocabulary import ACT_NAMES, FACTS, FAMILIES
 
 _EXPORTED_AT_ONCE = 500
+_BATCHES_AT_ONCE = 10  # about a second; after an upgrade there may be millions
 _NAMES = {**ACTS, **ADMINISTRATION, **ACT_NAMES}
 _NOBODY = "nobody:"  # no act was ever done to this
 
@@ -52,7 +54,7 @@ def routes() -> list[web.RouteDef]:
 async def _page(request: web.Request) -> web.Response:
     hub, user = hub_of(request), user_of(request)
     query = asked(request, Query)
-    await audit.catch_up(hub.db)
+    await _catch_up(hub)
     async with hub.db.read() as session:
         viewer = await viewer_of(request, session, user)
         rows = await audit.page(session, await _wanted(session, query), query.limit + 1)
@@ -66,6 +68,12 @@ async def _page(request: web.Request) -> web.Response:
             "families": [{"key": key, "title": viewer.say(title)} for key, title in FAMILIES.items()],
         }
     )
+
+
+async def _catch_up(hub: Hub) -> None:
+    """The schedule keeps the trail near the log's end, so that there is little left to do when somebody looks."""
+    if not await audit.catch_up(hub.db, _BATCHES_AT_ONCE):
+        raise Unavailable("The audit trail is being brought up to date; look again in a moment.")
 
 
 async def _wanted(session: AsyncSession, query: Query) -> Wanted:
@@ -216,7 +224,7 @@ _COLUMNS = (
 async def _export(request: web.Request) -> web.StreamResponse:
     hub, user = hub_of(request), user_of(request)
     query = asked(request, Query)
-    await audit.catch_up(hub.db)
+    await _catch_up(hub)
     async with hub.db.read() as session:
         viewer = await viewer_of(request, session, user)
         wanted = await _wanted(session, query)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from aiohttp import web
 from sqlalchemy import func, select
@@ -11,9 +12,12 @@ from sqlmodel import col
 from core import outbox
 from core.log import reader
 from core.tables import AlarmRow, LeaseRow, Parked, ProcessRow
+from core.words import say
 from crm.desk.viewer import moment
+from workers.watching.alarms import Severity
+from workers.watching.watch import standing_of
 from workers.web.access import hub_of
-from workers.web.session_api import answer
+from workers.web.session_api import answer, locale_of
 
 _SILENT_AFTER = timedelta(seconds=30)
 """A process that was not heard of for so long is shown as silent: it writes every few seconds."""
@@ -38,15 +42,7 @@ async def _system(request: web.Request) -> web.Response:
             "now": moment(at),
             "grown": hub.settings.is_grown,
             "head": head,
-            "alarms": [
-                {
-                    "name": row.name,
-                    "since": moment(row.since),
-                    "told_at": moment(row.told_at),
-                    "detail": row.detail,
-                }
-                for row in alarms
-            ],
+            "alarms": [_alarm(row, locale_of(request)) for row in alarms],
             "processes": [
                 {
                     "name": row.name,
@@ -78,6 +74,21 @@ async def _system(request: web.Request) -> web.Response:
             "seal_lag": hub.sealer.lag,
         }
     )
+
+
+def _alarm(row: AlarmRow, locale: str) -> dict[str, Any]:
+    """In words, except an alarm that another version of the program knows."""
+    standing = standing_of(row)
+    kind = standing.alarm.kind if standing else None
+    return {
+        "name": row.name,
+        "title": say(locale, kind.title, subject=standing.alarm.subject) if kind and standing else row.name,
+        "meaning": say(locale, kind.meaning) if kind else "",
+        "urgent": kind is not None and kind.severity is Severity.URGENT,
+        "figures": dict(standing.alarm.figures) if standing else {},
+        "since": moment(row.since),
+        "told_at": moment(row.told_at),
+    }
 
 
 async def _parked(session: AsyncSession) -> Mapping[str, int]:

@@ -120,11 +120,27 @@ export interface Trail {
   families: Choice[];
 }
 
+/** What a process says of itself; an older one says less. */
+export interface ProcessDetail {
+  version?: string;
+  consoles?: number;
+  jobs?: number;
+  bus?: boolean;
+  spool?: { entries: number; bytes: number; set_aside: number; limit: number };
+}
 export interface System {
   now: string;
   grown: boolean;
   head: number;
-  alarms: { name: string; since: string; told_at: string | null; detail: Record<string, unknown> }[];
+  alarms: {
+    name: string;
+    title: string;
+    meaning: string;
+    urgent: boolean;
+    figures: Record<string, string | number>;
+    since: string;
+    told_at: string | null;
+  }[];
   processes: {
     name: string;
     role: string;
@@ -133,7 +149,7 @@ export interface System {
     started_at: string;
     seen_at: string;
     silent: boolean;
-    detail: Record<string, unknown>;
+    detail: ProcessDetail;
   }[];
   leases: { name: string; holder: string; epoch: number; until: string; free: boolean }[];
   consumers: { name: string; lag: number; parked: number }[];
