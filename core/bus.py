@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -85,8 +85,8 @@ class RedisBus:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._speak())
-            group.create_task(self._listen())
+            group.create_task(insistently(self._speak()))
+            group.create_task(insistently(self._listen()))
 
     async def _speak(self) -> None:
         redis = self._connect()
@@ -146,3 +146,15 @@ class RedisBus:
             self._url, socket_connect_timeout=_LONGEST_WAIT, socket_keepalive=True, health_check_interval=5
         )
         return redis
+
+
+async def insistently(work: Coroutine[Any, Any, None]) -> None:
+    """Await the work, and when cancelled, cancel it until it ends: Redis's client may miss it while it tidies up."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task])
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.2)
+    await task

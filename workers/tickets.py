@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +17,7 @@ from arq import ArqRedis, Worker, func
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from core.bus import insistently
 from core.jobs import JobRunner
 from core.outbox import Lane
 
@@ -48,7 +49,7 @@ class Tickets:
         self._has_said.set()
 
     async def run(self) -> None:
-        await _heard(self._run())
+        await insistently(self._run())
 
     async def _run(self) -> None:
         while True:
@@ -75,7 +76,7 @@ async def serve(runner: JobRunner, url: str) -> None:
     """Take tickets and wake the runner, until cancelled. An arq worker ends when Redis goes: then another begins."""
     # It tells of every job at INFO, and a ticket says nothing that the outbox does not.
     logging.getLogger("arq").setLevel(logging.WARNING)
-    await _heard(_serve(runner, url))
+    await insistently(_serve(runner, url))
 
 
 async def _serve(runner: JobRunner, url: str) -> None:
@@ -128,18 +129,6 @@ async def _work(runner: JobRunner, redis: ArqRedis) -> None:
         for task in worker.tasks.values():
             task.cancel()
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-
-
-async def _heard(work: Coroutine[Any, Any, None]) -> None:
-    """Await the work, and when cancelled, cancel it until it ends: Redis's client may miss it while it tidies up."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([task])
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=0.2)
-    await task
 
 
 @asynccontextmanager
