@@ -12,9 +12,9 @@ from sqlmodel import col
 from core.clock import Clock, now
 from core.database import Database, is_outage
 from core.tables import AlarmRow
-from workers.watching.alarms import BY_NAME, Alarm, alarms
+from workers.watching.alarms import BY_NAME, DATABASE_AWAY, Alarm, alarms
 from workers.watching.figures import Figures, Measurer
-from workers.watching.judging import Standing, judge, told, words
+from workers.watching.judging import Standing, State, Word, judge, told, words
 from workers.watching.telling import Tell
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ class Watch:
 
     async def round(self) -> None:
         if not (self._is_mine() or (self._watches and not await self._db.is_reachable())):
-            self._watches = self._has_read = False
-            self.figures, self.standing = None, {}
+            await self._hand_over()
             return
         self._watches = True
         figures = self.figures = await self._measurer.measure(bus_is_up=self._bus_is_up())
@@ -78,6 +77,14 @@ class Watch:
         if not is_blind:
             await self._keep()
         self.rounds += 1
+
+    async def _hand_over(self) -> None:
+        """Another watches now. What stands is in the table, save one thing: that the database was away, and is back."""
+        away = self.standing.get(DATABASE_AWAY.name)
+        if away is not None and away.told_at is not None and not await self._tell([Word(State.OVER, away)]):
+            return  # said again in the next round
+        self._watches = self._has_read = False
+        self.figures, self.standing = None, {}
 
     async def _read(self) -> None:
         """What an earlier watch has told is not told again."""

@@ -1,6 +1,7 @@
 """The watch tells what begins and ends, once over restarts and successors, and also that the database is away."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -137,23 +138,17 @@ async def test_a_process_that_was_killed_is_missing_and_one_that_stopped_is_not(
     assert listener.heard == ["begins: process_missing:web-2"]
 
 
-async def test_that_the_database_is_away_is_told_without_one() -> None:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """One that may be stopped."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+async def test_that_the_database_is_away_is_told_without_one(cluster: Cluster) -> None:
     """The lease cannot be held meanwhile; who watched goes on. Nobody is said to be missing when it is back."""
     clock, listener = StandingClock(), Listener()
-    with Cluster() as cluster:
-        url = cluster.url(cluster.create_database())
-        db = Database(url)
-        await create_schema(db)
-        mine = [True]
-        watch = Watch(db, listener, clock, is_mine=lambda: mine[0])
-        beat = Heartbeat(db, "web-1", "web", dict, clock)
-        await beat.beat()
-        await watch.round()
-        cluster.stop()
-        mine[0] = False
-        for _ in range(3):
-            clock.forward(20 * SECOND)
-            await watch.round()
+    async with _stopped(cluster, listener, clock) as (watch, beat, mine):
         assert listener.heard == ["begins: database_away"]
         assert watch.figures is not None
         cluster.start()
@@ -164,8 +159,42 @@ async def test_that_the_database_is_away_is_told_without_one() -> None:
         clock.forward(CALM)
         await beat.beat()
         await watch.round()
-        assert listener.heard == ["begins: database_away", "over: database_away"]
-        await db.close()
+    assert listener.heard == ["begins: database_away", "over: database_away"]
+
+
+async def test_that_it_is_back_is_told_by_whoever_said_that_it_was_away(cluster: Cluster) -> None:
+    """Another process may be the first to get the lease, and knows nothing of it."""
+    clock, listener = StandingClock(), Listener()
+    async with _stopped(cluster, listener, clock) as (watch, _, _):
+        cluster.start()
+        listener.is_deaf = True
+        await watch.round()
+        listener.is_deaf = False
+        await watch.round()
+        await watch.round()
+    assert listener.heard == ["begins: database_away", "over: database_away"]
+    assert watch.figures is None
+
+
+@asynccontextmanager
+async def _stopped(
+    cluster: Cluster, listener: Listener, clock: StandingClock
+) -> AsyncIterator[tuple[Watch, Heartbeat, list[bool]]]:
+    """A watch a minute after its database has stopped, and with it its lease."""
+    db = Database(cluster.url(cluster.create_database()))
+    await create_schema(db)
+    mine = [True]
+    watch = Watch(db, listener, clock, is_mine=lambda: mine[0])
+    beat = Heartbeat(db, "web-1", "web", dict, clock)
+    await beat.beat()
+    await watch.round()
+    cluster.stop()
+    mine[0] = False
+    for _ in range(3):
+        clock.forward(20 * SECOND)
+        await watch.round()
+    yield watch, beat, mine
+    await db.close()
 
 
 # Heartbeats.
