@@ -118,7 +118,9 @@ def test_a_whole_record_at_the_end_with_a_wrong_byte_is_damage_and_not_torn() ->
     assert list(scan(_RECORDS[0] + wrong))[1:] == [Damaged(len(_RECORDS[0]), len(_RECORDS[0]) + len(wrong))]
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x00" * 20, encode(message(), NOON)[12:40]])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x00" * 20, encode(message(), NOON)[12:40]], ids=["empty", "zeros", "cut"]
+)
 def test_a_payload_of_another_kind_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match="not a record"):
         decode(payload)
