@@ -254,8 +254,9 @@ def _paragraph(word: Word, locale: str) -> str:
     lines = [f"{_called(word.state, locale)}: {title(word, locale)}", f"  {say(locale, alarm.kind.meaning)}"]
     if alarm.figures and word.state is not State.OVER:
         lines.append("  " + ", ".join(f"{name} {value}" for name, value in alarm.figures.items()))
-    since = word.standing.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    lines += [f"  {say(locale, 'Since {moment}', moment=since)}", f"  {guide(word)}", ""]
+    moment = word.standing.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = say(locale, "Since {moment}", moment=moment)
+    lines += [f"  {since}", f"  {guide(word)}", ""]
     return "\n".join(lines)
 
 
