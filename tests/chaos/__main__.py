@@ -5,6 +5,7 @@ CHAOS_ONLY: names of faults, separated by commas; then nothing is written.
 """
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.chaos.report import keep
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us wants the house gone too
     lasts = float(os.environ.get("CHAOS_SECONDS", "10"))
     wanted = [name for name in os.environ.get("CHAOS_ONLY", "").split(",") if name]
     if unknown := set(wanted) - {fault.name for fault in FAULTS}:

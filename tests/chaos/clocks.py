@@ -6,15 +6,17 @@ from typing import Final
 _LIBRARIES: Final = tuple(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
-def faked(offset: str, path: Path) -> dict[str, str] | None:
-    """The environment of a process that reads its clock's offset from `path`; None where libfaketime is missing.
+def can_be_faked() -> bool:
+    """Whether libfaketime is installed."""
+    return bool(_LIBRARIES)
+
+
+def faked(path: Path) -> dict[str, str]:
+    """The environment of a process that reads its clock's offset from `path`.
 
     Only the clock on the wall moves: a step of the system's clock leaves the monotonic one alone as well.
     """
-    if not _LIBRARIES:
-        return None
-    if offset:
-        set_clock(path, offset)
+    set_clock(path, "+0")
     return {
         "LD_PRELOAD": str(_LIBRARIES[0]),
         "FAKETIME_TIMESTAMP_FILE": str(path),

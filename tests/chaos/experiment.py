@@ -23,7 +23,7 @@ from tests.bench.world import shop_id
 from tests.chaos.console import Console
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.house import House, house
-from tests.chaos.load import BUSY
+from tests.chaos.load import ANSWERED, BUSY
 
 RATE: Final = 300.0
 SENDERS: Final = 32
@@ -102,7 +102,7 @@ async def _run(folder: Path, lasts: float, faults: Sequence[Fault]) -> Found:
 def _shops(lasts: float, faults: int) -> int:
     """So many that few of them write more often than the guard against loops lets them be answered."""
     seconds = faults * (lasts + _RECOVERS) + 2 * _RECOVERS
-    return max(300, int(RATE * seconds / _ANSWERS))
+    return max(300, int(ANSWERED * RATE * seconds / _ANSWERS))
 
 
 def _free_ports() -> int:

@@ -65,7 +65,7 @@ async def _start_redis(house: House) -> None:
 
 def _clock(name: str, offset: str) -> Act:
     async def step(house: House) -> None:
-        set_clock(house.clocks[name], offset)
+        set_clock(house.clocks[name].path, offset)
 
     return step
 
@@ -105,6 +105,16 @@ def _needs_a_line(house: House) -> str:
 
 
 FAULTS: tuple[Fault, ...] = (
+    *(
+        Fault(
+            name=f"clock-{name}",
+            title=f"the clock of {name} an hour ahead, then back",
+            hit=_clock(name, "+3600"),
+            heal=_clock(name, "+0"),
+            is_possible=_needs_clocks,
+        )
+        for name in CLOCKED
+    ),
     Fault(name="web", title="`kill -9` of a web process", hit=_killed("web-1")),
     Fault(name="jobs", title="`kill -9` of a jobs process", hit=_killed("jobs-1")),
     Fault(name="digest", title="`kill -9` of the digest process that works", hit=_kill_the_working_digest),
@@ -116,16 +126,6 @@ FAULTS: tuple[Fault, ...] = (
         heal=_start_postgresql,
     ),
     Fault(name="redis", title="Redis flushed, killed and started", hit=_lose_redis, heal=_start_redis),
-    *(
-        Fault(
-            name=f"clock-{name}",
-            title=f"the clock of {name} an hour ahead, then back",
-            hit=_clock(name, "+3600"),
-            heal=_clock(name, "+0"),
-            is_possible=_needs_clocks,
-        )
-        for name in CLOCKED
-    ),
     Fault(
         name="disk",
         title=f"the spool's disk of {ON_A_SMALL_DISK} full, PostgreSQL stopped",

@@ -19,7 +19,7 @@ import asyncpg
 from tests.bench.messages import ORIGIN
 from tests.bench.processes import Process
 from tests.bench.world import ENVIRONMENT
-from tests.chaos.clocks import faked
+from tests.chaos.clocks import can_be_faked, faked
 from tests.chaos.network import Cut
 from tests.chaos.small_disk import SmallDisk
 from workers.grown.health import http_answers
@@ -39,13 +39,20 @@ ON_A_SMALL_DISK: Final = "web-1"
 """The process whose spool lies on a disk that can be filled."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    path: Path
+    without: Command
+    """How the process is started when its clock was enough: libfaketime also meddles with sleeping."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     machine: Machine
     supervisor: Supervisor
     cut: Cut | None
     disk: SmallDisk | None
-    clocks: dict[str, Path]
+    clocks: dict[str, Clock]
     sql: asyncpg.Pool
     tokens: Sequence[str]
     log: Path
@@ -55,7 +62,9 @@ class House:
         return f"https://127.0.0.1:{self.machine.https}"
 
     def kill(self, name: str) -> None:
-        """`kill -9`; the supervisor begins it again."""
+        """`kill -9`; the supervisor begins it again, then with the machine's own clock."""
+        if clock := self.clocks.get(name):
+            self.supervisor.change(clock.without)
         pid = self.supervisor.pid(name)
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)
@@ -82,8 +91,7 @@ async def house(https: int, provider: Process, shops: int, log: Path) -> AsyncIt
         disk = None
         if SmallDisk.is_possible():
             disk = ending.enter_context(SmallDisk.mounted(root / "small"))
-        clocks = {name: root / f"clock-{name}" for name in CLOCKED}
-        started = _arranged(machine, cut, disk, clocks)
+        started, clocks = _arranged(machine, cut, disk)
         furnish = (sys.executable, "-m", "tests.chaos.furnish", str(root / "world"))
         more = [str(provider.ready["port"]), str(shops), str(CONSOLES)]
         started = _with_furnishing(started, (*furnish, *more))
@@ -105,7 +113,7 @@ async def house(https: int, provider: Process, shops: int, log: Path) -> AsyncIt
             supervisor=supervisor,
             cut=cut,
             disk=disk,
-            clocks=clocks if faked("", Path()) is not None else {},
+            clocks=clocks,
             sql=sql,
             tokens=json.loads((root / "world" / "consoles.json").read_text()),
             log=log,
@@ -140,21 +148,23 @@ def _with_furnishing(started: Sequence[Command], argv: tuple[str, ...]) -> list[
 
 
 def _arranged(
-    machine: Machine, cut: Cut | None, disk: SmallDisk | None, clocks: dict[str, Path]
-) -> list[Command]:
-    """The commands of the machine, and what makes three of them touchable."""
+    machine: Machine, cut: Cut | None, disk: SmallDisk | None
+) -> tuple[list[Command], dict[str, Clock]]:
+    """The commands of the machine, and what makes some of them touchable."""
     found = {
         command.name: command
         for command in commands(machine, more={**ENVIRONMENT, "SWITCHBOARD_LOG_LEVEL": "INFO"})
     }
-    for name, path in clocks.items():
-        if (environment := faked("+0", path)) is not None:
-            found[name] = _told(found[name], environment)
     if disk is not None:
         found[ON_A_SMALL_DISK] = _told(found[ON_A_SMALL_DISK], {"SWITCHBOARD_SPOOL": str(disk.spool)})
     if cut is not None:
         _move_behind(cut, machine, found)
-    return list(found.values())
+    clocks = {}
+    if can_be_faked():
+        for name in CLOCKED:
+            clocks[name] = Clock(machine.root / f"clock-{name}", without=found[name])
+            found[name] = _told(found[name], faked(clocks[name].path))
+    return list(found.values()), clocks
 
 
 def _told(command: Command, more: dict[str, str]) -> Command:

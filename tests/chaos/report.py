@@ -9,6 +9,7 @@ from tests.bench.processes import ROOT
 from tests.bench.results import machine
 from tests.chaos.experiment import HEALS_WITHIN, RATE, SENDERS, Found, Row
 from tests.chaos.judging import problems
+from tests.chaos.load import ANSWERED
 
 JSON: Final = ROOT / "docs" / "reliability.json"
 PAGE: Final = ROOT / "docs" / "reliability.md"
@@ -34,7 +35,8 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         f"Made by `make chaos` on {found.at}: the processes of `make up-grown` on one machine "
         f"({here['processor']}, {here['cores']} cores that the load shares, {here['memory_gb']} GB) under "
         f"{RATE:.0f} messages/s from {SENDERS} senders, who come through the proxy over TLS and send again whatever is "
-        f"not answered with 2xx. Messages become due at that rate whatever happens. Each fault lasts {lasts:g} s; "
+        f"not answered with 2xx. Messages become due at that rate whatever happens; {ANSWERED:.0%} of them report stock "
+        f"and are answered, the others say thanks. Each fault lasts {lasts:g} s; "
         "the counts are of the messages that became due from its beginning until all was well again."
     )
     yield ""
@@ -77,8 +79,8 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "Required: acknowledged = in the log exactly once; 95 % of what was offered acknowledged within "
-        f"{HEALS_WITHIN:.0f} s after healing; no send doubled; unknown ≤ under way; the outbox settles; consoles agree; "
-        "the log is whole."
+        f"{HEALS_WITHIN:.0f} s after healing; no send doubled; unknown ≤ under way; the outbox settles; consoles "
+        "agree; the log is whole."
     )
     broken = problems(found)
     yield ""

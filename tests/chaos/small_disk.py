@@ -1,4 +1,4 @@
-"""A disk of a few megabytes in memory, that can be filled and emptied: by mount, as root on Linux."""
+"""A small disk in memory, that can be filled and emptied: by mount, as root on Linux."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SIZE = "32m"
+_SIZE = "160m"  # the spool leaves 64 MiB free
 _BLOCK = bytes(64 * 1024)
 
 

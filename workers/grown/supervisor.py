@@ -219,6 +219,10 @@ class Supervisor:
         """How many times it was started."""
         return self._kept[name].lives
 
+    def change(self, command: Command) -> None:
+        """From its next life on the process of this name is started like this."""
+        self._kept[command.name].command = command
+
     async def halt(self, name: str, how: signal.Signals | None = None) -> None:
         """Stop one and let it stay stopped, until `begin`."""
         kept = self._kept[name]
