@@ -262,7 +262,11 @@ def checked_account(row: AccountRow, specs: Mapping[str, ChannelSpec[Any]], secr
     config = _checked(spec.config, own, problems)
     limits = _checked(Limits, common, problems)
     resolved = {}
-    for name in spec.secrets:
+    others = [name for name in row.secrets if name not in spec.secrets]
+    known = (*spec.secrets, *spec.optional_secrets, *(others if spec.names_secrets else ()))
+    for name in dict.fromkeys(known):
+        if name not in spec.secrets and not row.secrets.get(name):
+            continue
         if name not in row.secrets:
             problems.append(f"secrets.{name}: is missing; give a reference such as env:NAME")
             continue
@@ -270,9 +274,7 @@ def checked_account(row: AccountRow, specs: Mapping[str, ChannelSpec[Any]], secr
             resolved[name] = secrets.resolve(row.secrets[name])
         except SecretMissing as error:
             problems.append(f"secrets.{name}: {error.message}")
-    problems += [
-        f"secrets.{name}: is not known to {spec.name}" for name in row.secrets if name not in spec.secrets
-    ]
+    problems += [f"secrets.{name}: is not known to {spec.name}" for name in row.secrets if name not in known]
     if config is None or limits is None or problems:
         raise ConfigInvalid(
             f"The account {row.slug!r} cannot be used: {'; '.join(problems)}",

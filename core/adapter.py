@@ -150,6 +150,8 @@ class ChannelSpec(Generic[ConfigT]):
         [Account[ConfigT], AdapterTools], Any
     ]  # an object that fulfils one or more of the protocols
     secrets: tuple[str, ...] = ()  # names of the secrets that the adapter needs
+    optional_secrets: tuple[str, ...] = ()  # and of those that it uses where they are given
+    names_secrets: bool = False  # its configuration names further ones
     actions: tuple[str, ...] = ()  # webhook actions: /hooks/<account>/<action>
     is_demo: bool = False
 

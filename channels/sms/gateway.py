@@ -384,5 +384,7 @@ SPEC = ChannelSpec(
     config=GatewayConfig,
     build=Gateway,
     secrets=("inbound_key",),
+    optional_secrets=("outbound_key",),
+    names_secrets=True,
     actions=("message", "status"),
 )

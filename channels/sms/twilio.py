@@ -389,5 +389,6 @@ SPEC = ChannelSpec(
     config=TwilioConfig,
     build=Twilio,
     secrets=("auth_token",),
+    optional_secrets=("api_key_secret", "next_auth_token", "webhook_key"),
     actions=("message", "status"),
 )

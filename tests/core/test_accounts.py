@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from pydantic import BaseModel, Field
 
-from core.accounts import AccountBook
+from core.accounts import AccountBook, checked_account
 from core.adapter import Account, AdapterTools, ChannelSpec
 from core.clock import now
 from core.database import Database
@@ -324,3 +324,23 @@ async def test_a_snapshot_that_cannot_be_written_stops_nobody(
     await _create(db, book)
     assert book.slugs() == ["main"]
     assert "snapshot not written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "resolved"),
+    [
+        ({}, {"token": "env:A"}, {"token": "a"}),
+        ({"optional_secrets": ("key",)}, {"token": "env:A", "key": ""}, {"token": "a"}),
+        ({"optional_secrets": ("key",)}, {"token": "env:A", "key": "env:B"}, {"token": "a", "key": "b"}),
+        ({"names_secrets": True}, {"token": "env:A", "password": "env:B"}, {"token": "a", "password": "b"}),
+    ],
+)
+def test_an_adapter_gets_the_secrets_it_needs_and_those_it_may_use(
+    tmp_path: Path, spec: dict[str, Any], given: dict[str, str], resolved: dict[str, str]
+) -> None:
+    row = AccountRow(
+        slug="main", provider="sms.x", title="", config={"url": "x"}, secrets=given, updated_at=_AT
+    )
+    secrets = Secrets(tmp_path, {"A": "a", "B": "b"})
+    account = checked_account(row, {"sms.x": _spec("sms.x", secrets=("token",), **spec)}, secrets)
+    assert account.secrets == resolved

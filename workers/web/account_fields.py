@@ -22,9 +22,14 @@ def fields_of(spec: ChannelSpec[Any], locale: str) -> list[dict[str, Any]]:
     ]
 
 
-def secrets_of(spec: ChannelSpec[Any], locale: str) -> list[dict[str, str]]:
+def secrets_of(spec: ChannelSpec[Any], locale: str) -> list[dict[str, Any]]:
     return [
-        {"name": name, "label": say(locale, SECRET_LABELS.get(name, _plain(name)))} for name in spec.secrets
+        {
+            "name": name,
+            "label": say(locale, SECRET_LABELS.get(name, _plain(name))),
+            "required": name in spec.secrets,
+        }
+        for name in (*spec.secrets, *spec.optional_secrets)
     ]
 
 

@@ -80,6 +80,9 @@ FIELD_HINTS = {
 SECRET_LABELS = {
     "auth_token": "Auth token",
     "api_key_secret": "API key secret",
+    "next_auth_token": "Auth token that follows",
+    "webhook_key": "Shared key of webhooks",
+    "outbound_key": "Key of what we send",
     "inbound_key": "Key of the gateway's signatures",
     "signing_key": "Key of the simulator's signatures",
 }

@@ -80,7 +80,7 @@ export interface Provider {
   kind: string;
   demo: boolean;
   fields: LineField[];
-  secrets: { name: string; label: string }[];
+  secrets: { name: string; label: string; required: boolean }[];
 }
 export interface Line {
   slug: string;
