@@ -55,7 +55,9 @@ async def test_the_providers_fields_come_from_their_typed_configuration(office: 
     assert (twilio["rate"]["type"], twilio["window"]["type"]) == ("number", "integer")
     gateway = {field["name"]: field["type"] for field in providers["sms.gateway"]["fields"]}
     assert gateway["receiving"] == "json"
-    assert providers["sms.twilio"]["secrets"] == [{"name": "auth_token", "label": "Auth token"}]
+    secrets = {each["name"]: each for each in providers["sms.twilio"]["secrets"]}
+    assert secrets["auth_token"] == {"name": "auth_token", "label": "Auth token", "required": True}
+    assert not secrets["api_key_secret"]["required"]
     assert providers["sms.simulator"]["demo"] is True
 
 
