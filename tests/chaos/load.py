@@ -26,7 +26,7 @@ _LONGEST_PAUSE = 1.0
 _TICK = 0.01
 
 
-ANSWERED = 0.25
+ANSWERED = 0.1
 """The share of messages that report stock, and so get a receipt."""
 
 _COMPLAINTS = 0.004

@@ -35,8 +35,8 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         f"Made by `make chaos` on {found.at}: the processes of `make up-grown` on one machine "
         f"({here['processor']}, {here['cores']} cores that the load shares, {here['memory_gb']} GB) under "
         f"{RATE:.0f} messages/s from {SENDERS} senders, who come through the proxy over TLS and send again whatever is "
-        f"not answered with 2xx. Messages become due at that rate whatever happens; {ANSWERED:.0%} of them report stock "
-        f"and are answered, the others say thanks. Each fault lasts {lasts:g} s; "
+        "not answered with 2xx. Messages become due at that rate whatever happens; "
+        f"{ANSWERED:.0%} of them report stock and are answered, the others say thanks. Each fault lasts {lasts:g} s; "
         "the counts are of the messages that became due from its beginning until all was well again."
     )
     yield ""

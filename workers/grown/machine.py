@@ -218,7 +218,7 @@ def _started(machine: Machine, process: Process, told: Mapping[str, str]) -> Com
             return Command(
                 name=process.name,
                 argv=_switchboard(*process.arguments),
-                environment={**environment(process, machine), **told},
+                environment={**environment(process, machine), **_bytecode(machine), **told},
                 cwd=ROOT,
                 is_healthy=http_answers(machine.host, machine.health_port(process), "/healthz"),
                 runs_once=process.runs_once,
@@ -262,6 +262,11 @@ def _started(machine: Machine, process: Process, told: Mapping[str, str]) -> Com
             )
         case Program.MAIL | Program.TELEPHONY:
             raise ConfigInvalid(f"{process.name} is only started in a container.")
+
+
+def _bytecode(machine: Machine) -> dict[str, str]:
+    """What one process has compiled serves all others, and itself when it begins again."""
+    return {"PYTHONPYCACHEPREFIX": str(machine.root / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _switchboard(*arguments: str) -> tuple[str, ...]:
