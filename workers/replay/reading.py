@@ -109,22 +109,23 @@ class Replay:
             return
         try:
             await self._digest(batch)
-        except Exception:  # whatever it was, each entry is tried alone, and told if it fails again
-            for entry in batch:
-                await self._take_alone(entry)
+        except Exception as error:
+            # Whatever it was: by halves down to the entry that cannot be digested, so that its neighbours stay quick.
+            if len(batch) == 1:
+                await self._note(batch[0], error)
+                return
+            middle = len(batch) // 2
+            await self._take(batch[:middle])
+            await self._take(batch[middle:])
 
-    async def _take_alone(self, entry: Logged) -> None:
-        try:
-            await self._digest([entry])
-        except ActRefused as refusal:
-            async with self.scratch.begin(is_durable=False) as tx:
-                await tx.session.merge(
-                    ActOutcome(
-                        seq=entry.seq, code=refusal.code, message=refusal.message, detail=dict(refusal.detail)
-                    )
-                )
-        except Exception:  # told by its number; `log.exception` would show it a thousand times
-            self.undigested.append(entry.seq)
+    async def _note(self, entry: Logged, error: Exception) -> None:
+        if not isinstance(error, ActRefused):
+            self.undigested.append(entry.seq)  # told by its number; its traceback would be one of a thousand
+            return
+        async with self.scratch.begin(is_durable=False) as tx:
+            await tx.session.merge(
+                ActOutcome(seq=entry.seq, code=error.code, message=error.message, detail=dict(error.detail))
+            )
 
     async def _digest(self, batch: Sequence[Logged]) -> None:
         async with self.scratch.begin(is_durable=False) as tx:
