@@ -26,6 +26,9 @@ RUN /venv/bin/pip install --no-deps -e . \
     && python -m compileall -q /venv/lib core crm channels analysis workers
 
 FROM python:3.11-slim
+# pg_dump and pg_restore, for `switchboard backup` and `restore`: they must not be older than the server.
+RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 RUN install -d -o 10001 -g 10001 -m 0700 /data /spool
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SWITCHBOARD_HOST=0.0.0.0 SWITCHBOARD_DATA=/data
@@ -33,6 +36,7 @@ WORKDIR /app
 COPY --from=packages /venv /venv
 COPY --from=packages /app /app
 COPY --from=browser /build/web/dist web/dist
+COPY web/locale web/locale
 USER 10001:10001
 VOLUME /data /spool
 EXPOSE 8080
