@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     machine = Machine(root=folder, https=args.port, url=Settings().public_url)
     with only_writer(folder):
         if args.fresh:
-            _throw_away(folder)
+            throw_away(folder)
         prepare(machine)
         asyncio.run(_serve(machine, args))
     return 0
@@ -60,16 +60,13 @@ def _default_folder() -> Path:
     return _ELSEWHERE
 
 
-def _throw_away(folder: Path) -> None:
-    if (
-        any(folder.iterdir())
-        and not {"lock", "secrets"} >= {path.name for path in folder.iterdir()}
-        and not (folder / "nginx" / "nginx.conf").exists()
-    ):
+def throw_away(folder: Path) -> None:
+    """Remove what an earlier run kept. Raises ConfigInvalid where the folder holds anything else."""
+    kept = {path.name for path in folder.iterdir() if path.is_dir()}
+    if kept and not (folder / "nginx" / "nginx.conf").exists():
         raise ConfigInvalid(f"{folder} holds something else than an earlier run; name another folder.")
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
+    for name in kept:
+        shutil.rmtree(folder / name)
 
 
 async def _serve(machine: Machine, args: argparse.Namespace) -> None:
