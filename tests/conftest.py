@@ -20,6 +20,14 @@ def skip_unless_ci(missing: Exception) -> NoReturn:
     pytest.skip(str(missing))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_frozen() -> Iterator[None]:
+    """A hub keeps what stands when it begins from the collector; of the hundreds of one test run nothing would go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gc.freeze", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """The session's own PostgreSQL; don't stop it, make a `Cluster()` for that. One a process under xdist."""
