@@ -152,7 +152,8 @@ class ConsumerRunner(Positions):
     async def _step(self, lane: Lane) -> None:
         """Digest one batch; the lane stays woken while it has more."""
         lane.woken.clear()
-        asked = min(lane.batch, _PRESSED_BATCH) if self._pressure() > PRESSED else lane.batch
+        is_short = self._db.is_sqlite and self._pressure() > PRESSED
+        asked = min(lane.batch, _PRESSED_BATCH) if is_short else lane.batch
         async with self._db.read() as session:
             head = await reader.head(session)
             batch = await reader.after(session, lane.position, asked, shards_of(lane.number))
@@ -164,7 +165,8 @@ class ConsumerRunner(Positions):
         await self._digest(lane, batch)
         self._adapt(lane, len(batch), time.perf_counter() - started)
         is_drained = len(batch) < asked
-        lane.move(head if is_drained else batch[-1].seq)
+        # On PostgreSQL the batch may reach beyond the head, which was read a moment before it.
+        lane.move(max(head, batch[-1].seq) if is_drained else batch[-1].seq)
         self._moved()
         if not is_drained:
             lane.woken.set()

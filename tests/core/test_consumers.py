@@ -196,3 +196,21 @@ async def test_under_pressure_the_intake_goes_first(
         await runner.caught_up()
     assert rests
     assert all(seconds > 0 for seconds in rests)
+
+
+async def test_a_batch_that_reaches_beyond_the_head_is_digested_once(
+    db: Database, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head is read before the batch, and on PostgreSQL each statement sees what is committed by then."""
+    real = reader.head
+
+    async def a_moment_ago(session: AsyncSession) -> int:
+        return max(0, await real(session) - 1)
+
+    monkeypatch.setattr(reader, "head", a_moment_ago)
+    ledger = Ledger()
+    async with _runner(db, writer, ledger) as runner:
+        for text in ("first", "second", "third"):
+            accepted = await writer.write(message(text=text))
+            await runner.processed(shard_of(message().address), accepted.seq)
+    assert dict(ledger.tries) == {"first": 1, "second": 1, "third": 1}
