@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 400
 _SMALLEST_BATCH = 24
-# On PostgreSQL a batch holds up nobody, and each of its queries costs a round trip: where those are slow, a batch that
-# shrank for it would make the consumer slower still.
-_SMALLEST_SHARED_BATCH = 200
 # Seconds that one batch should take: long enough to share its queries, short enough to wait for.
 _TARGET = 0.15
 _PRESSED_BATCH = 4  # so that no sender waits long for the write gate that a batch holds
@@ -172,9 +169,13 @@ class ConsumerRunner(Positions):
             lane.woken.set()
 
     def _adapt(self, lane: Lane, entries: int, seconds: float) -> None:
+        if not self._db.is_sqlite:
+            # A batch holds up nobody there, and each of its queries costs a round trip: where those are slow, a batch
+            # that shrank for it would make the consumer slower still.
+            lane.batch = _LARGEST_BATCH
+            return
         fitting = int(_TARGET / max(seconds / entries, 1e-6))
-        smallest = _SMALLEST_BATCH if self._db.is_sqlite else _SMALLEST_SHARED_BATCH
-        lane.batch = max(smallest, min(_LARGEST_BATCH, (lane.batch + fitting) // 2))
+        lane.batch = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, (lane.batch + fitting) // 2))
 
     async def _digest(self, lane: Lane, batch: Sequence[Logged]) -> None:
         try:
