@@ -43,8 +43,9 @@ class Tail:
         self._woken.set()
 
     async def run(self) -> None:
-        async with self._db.read() as session:
-            self.position = await reader.head(session)
+        if not self.position:  # begun again after a failure, it goes on where it was
+            async with self._db.read() as session:
+                self.position = await reader.head(session)
         while True:
             await self._woken.wait()
             self._woken.clear()
