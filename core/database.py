@@ -6,11 +6,12 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Executable, Result, event, text
+from sqlalchemy import Executable, Result, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -193,6 +194,12 @@ class Database:
         if self.is_sqlite:
             return SqliteAppender(self.path, self.gate)
         return PostgresAppender(self.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+    async def time(self) -> datetime:
+        """What time it is by PostgreSQL's clock."""
+        async with self.read() as session:
+            told: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+        return told
 
     async def is_reachable(self) -> bool:
         try:

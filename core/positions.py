@@ -1,6 +1,7 @@
 """How far a consumer has come: its lanes, those who wait for them to move, and the same seen from other processes."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ LANES = 4
 _RESTING = 0x5B0A3000  # PostgreSQL's advisory locks of this kind; a consumer's own number is added
 _ASKED_EVERY = 0.1  # seconds, while somebody waits
 _LOOKED_EVERY = 2.0
+_RESTED = 0.25  # between two looks while nobody waits: under load there is a wake-up for every batch
 _BEGINS_AGAIN = 0.5
 
 
@@ -154,14 +156,18 @@ class FollowedConsumer(Positions):
             await self._sleep()
 
     async def _sleep(self) -> None:
+        """Until woken. Who begins to wait meanwhile gets a look of its own when the rest is over."""
         woken = self.lanes[0].woken
-        is_awaited = any(lane.is_awaited for lane in self.lanes)
-        try:
-            async with asyncio.timeout(_ASKED_EVERY if is_awaited else _LOOKED_EVERY):
+        if not self._is_awaited:
+            await asyncio.sleep(_RESTED)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ASKED_EVERY if self._is_awaited else _LOOKED_EVERY):
                 await woken.wait()
-        except TimeoutError:
-            pass
         woken.clear()
+
+    @property
+    def _is_awaited(self) -> bool:
+        return any(lane.is_awaited for lane in self.lanes)
 
     async def _look(self) -> None:
         async with self._db.read() as session:

@@ -16,7 +16,7 @@ from channels.catalog import CATALOG
 from core.accounts import AccountBook
 from core.adapter import AdapterTools
 from core.bus import Alone, Bus, RedisBus, Topic
-from core.clock import Clock, now
+from core.clock import Clock, SharedClock, now
 from core.consumers import ConsumerRunner, lanes_of
 from core.database import Database, Tx, is_outage
 from core.files import FileStore
@@ -131,6 +131,8 @@ async def assemble(
     A web process of the grown size also begins while the database is away: it takes webhooks into its spool.
     """
     db = Database(settings.database_url)
+    if settings.is_grown and clock is now:
+        clock = SharedClock(db.time)
     book = Book()
     secrets = Secrets(settings.data / "secrets")
     async with aiohttp.ClientSession(timeout=_HTTP_TIMEOUT) as http:
@@ -139,6 +141,8 @@ async def assemble(
         accounts = AccountBook({spec.name: spec for spec in CATALOG}, secrets, tools, snapshot)
         refresher = Refresher(db, book, accounts, lambda: asyncio.to_thread(upgrade, settings.database_url))
         try:
+            if isinstance(clock, SharedClock):
+                await clock.look()
             await refresher.look()
         except Exception as error:
             if not (settings.is_grown and Role.WEB in roles and is_outage(error)):
@@ -346,6 +350,8 @@ def _parts(hub: Hub) -> dict[str, Part]:
             "refresher": hub.refresher.run,
             "looking": lambda: _look_by_oneself(hub),
         }
+    if isinstance(hub.clock, SharedClock):
+        parts["clock"] = hub.clock.run
     if hub.tickets is not None:
         parts["tickets given"] = hub.tickets.run
     if hub.spool is not None:

@@ -32,7 +32,10 @@ SETTLES_WITHIN: Final = 90.0  # longer than the claim of a worker that died
 _RECOVERS: Final = 5.0  # about how long it takes
 _ANSWERS: Final = 9  # that each shop gets in a run
 _AGREES_WITHIN: Final = 15.0  # longer than a console takes to notice that its line is dead
-_SOON: Final = 1.0  # a sender is served, and a consumer keeps up, when nothing waits for longer
+_SOON: Final = 1.0  # a sender is served when none of his messages waits for longer
+_BEHIND: Final = (
+    5.0  # and a consumer keeps up when it is so many seconds behind: the house fills its processors
+)
 _LOOK_EVERY: Final = 0.1
 
 
@@ -204,11 +207,14 @@ class Experiment:
         return bool((await self._ask("state"))["late"] < _SOON)
 
     async def _keeps_up(self) -> bool:
-        """Whether every consumer has passed what was in the log a moment ago."""
+        """Whether every consumer passes, soon enough, what is in the log now."""
+
+        async def has_passed() -> bool:
+            return bool(await self._house.one("SELECT min(seq) FROM cursor") >= head)
+
         try:
             head = await self._house.one("SELECT seq FROM log_head")
-            await asyncio.sleep(_SOON)
-            return bool(await self._house.one("SELECT min(seq) FROM cursor") >= head)
+            return await _until(has_passed, _BEHIND)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return False
 
@@ -247,6 +253,12 @@ class Experiment:
         await _until(is_at_rest, SETTLES_WITHIN)
         found.settled_in = monotonic() - since
         found.unsettled = await self._unsettled()
+        if found.unsettled:
+            left = await self._house.ask(
+                "SELECT state, lane, job, attempts, due_at, error FROM outbox"
+                " WHERE state IN ('waiting', 'running') LIMIT 5"
+            )
+            print("\n".join(str(dict(row)) for row in left), flush=True)
 
     async def _is_drained(self) -> bool:
         state = await self._ask("state")

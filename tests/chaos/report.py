@@ -51,7 +51,7 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         "*Meanwhile*: acknowledged while the fault lasted. *Unknown sends*: replies of which nobody can say whether "
         "the provider has them; they are shown to people and not repeated. *Under way*: the most sends that were "
         "claimed and not settled at one moment, which bounds the unknown. *Time to heal*: until no sender has waited "
-        "for longer than a second and every consumer has passed what was in the log a second before; from the fault "
+        "for longer than a second and every consumer is less than five seconds behind the log; from the fault "
         "where the house helps itself, else from the moment when the cause was gone."
     )
     yield ""
