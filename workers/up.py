@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Told = Callable[[str], None]
 
-MODESTY = 10
+MODESTY = 3
 """The niceness of processes without webhooks: where cores are few, who waits for a 200 goes before who digests."""
 
 

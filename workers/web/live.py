@@ -38,6 +38,7 @@ HEARTBEAT = 5.0  # seconds
 _LEAST_PAUSE = 0.004  # between flushes, so that a burst becomes one frame
 _LONGEST_PAUSE = 0.1
 _SHARE = 0.5  # of the loop's time that flushing may take
+_SHARE_OF_MANY = 0.2  # where the log and its readers are other processes, often on the same processors
 _COUNTS_EVERY = 1.0
 _PEOPLE_FOR = 10.0
 _ROUTES = 50_000
@@ -113,6 +114,7 @@ class LiveHub:
 
     def __init__(self, db: Database, book: Book, clock: Clock, bus: Bus | None = None) -> None:
         self._db = db
+        self._share = _SHARE if db.is_sqlite else _SHARE_OF_MANY
         self.presence = Presence(bus or Alone(), self._present_changed)
         self._book = book
         self._clock = clock
@@ -237,7 +239,7 @@ class LiveHub:
                     # The next flush brings rows again; lines are resumed by whoever misses them.
                     log.exception("live flush failed")
                 spent = time.perf_counter() - started
-                await asyncio.sleep(min(max(spent / _SHARE - spent, _LEAST_PAUSE), _LONGEST_PAUSE))
+                await asyncio.sleep(min(max(spent / self._share - spent, _LEAST_PAUSE), _LONGEST_PAUSE))
 
     async def _beat(self) -> None:
         while True:
