@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 _PREFIX = "switchboard:"
+_GATHER = 0.02  # seconds in which equal words come together: every process pays for each that it hears
 _BEGINS_AGAIN = 0.5  # seconds between two attempts to reach Redis
 _LONGEST_WAIT = 2.0
 _QUIET = 1.0  # seconds that a subscription waits for a message before it looks whether it should end
@@ -103,6 +104,7 @@ class RedisBus:
                 except (RedisError, OSError, TimeoutError):
                     # Wake-ups may be lost: everybody also looks by themselves.
                     await asyncio.sleep(_BEGINS_AGAIN)
+                await asyncio.sleep(_GATHER)
         finally:
             await redis.aclose()
 

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 _KEPT = 4_096  # entries in memory, so that a busy hub does not read back what it has just written
 _PAGE = 500
+_GATHER = (
+    0.02  # seconds after a look into the database: there the entries of other processes come in many commits
+)
 
 Sink = Callable[[Sequence[Logged]], None]
 
@@ -53,22 +56,26 @@ class Tail:
                 async with self._db.read() as session:
                     self.position = await reader.head(session)
                 continue
-            await self._advance()
+            if await self._advance():
+                await asyncio.sleep(_GATHER)
 
-    async def _advance(self) -> None:
+    async def _advance(self) -> bool:
+        """Hand on what there is. True: some of it had to be read from the database."""
+        has_asked = False
         while True:
             batch = self._from_memory()
             is_more = bool(batch) and bool(self._recent)
             if not batch:
+                has_asked = True
                 async with self._db.read() as session:
                     batch = await reader.after(session, self.position, _PAGE)
                 if not batch:
-                    return
+                    return True
                 is_more = len(batch) == _PAGE or bool(self._recent)
             self.position = batch[-1].seq
             self._sink(batch)
             if not is_more:
-                return
+                return has_asked
             await asyncio.sleep(0)
 
     def _from_memory(self) -> list[Logged]:

@@ -312,7 +312,8 @@ def _connect(hub: Hub) -> None:
             for consumer in hub.consumers:
                 consumer.wake(payload or range(LANES))
 
-    hub.bus.hear(Topic.LOG, log_grew)
+    if hub.roles & {Role.WEB, Role.DIGEST}:
+        hub.bus.hear(Topic.LOG, log_grew)
     hub.bus.hear(Topic.CONFIG, lambda payload: hub.refresher.wake())
     if Role.WEB in hub.roles:
         hub.bus.hear(Topic.FEED, lambda payload: hub.feed.wake())

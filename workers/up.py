@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Told = Callable[[str], None]
 
 MODESTY = 3
-"""The niceness of processes without webhooks: where cores are few, who waits for a 200 goes before who digests."""
+"""The niceness of processes that nobody waits for: neither senders, nor consoles, nor those who look at figures."""
 
 
 def serve(
@@ -73,7 +73,7 @@ async def run(
         raise ConfigInvalid("Several processes need PostgreSQL; name it in SWITCHBOARD_DATABASE.")
     if roles != ALL and not settings.is_grown:
         raise ConfigInvalid("Several processes need Redis to wake each other; name it in SWITCHBOARD_REDIS.")
-    if Role.WEB not in roles:
+    if not roles & {Role.WEB, Role.DIGEST}:
         os.nice(MODESTY)
     with only_writer(settings.data) if is_sqlite else nullcontext():
         async with assemble(settings, roles=roles) as assembled:

@@ -175,7 +175,7 @@ async def _listening(hub: Hub) -> AsyncIterator[int]:
 async def main(mode: str, folder: Path) -> None:
     set_up_logging("WARNING", as_json=False)
     grown = ROLES.get(mode) or (ROLES["web"] if settings_of(folder).is_grown else None)
-    if mode in ROLES and mode != "web":
+    if mode in ROLES and mode not in ("web", "digest"):
         os.nice(MODESTY)
     async with assemble(settings_of(folder), roles=grown or WORKING) as assembled:
         hub = _as(mode, assembled)
