@@ -54,7 +54,8 @@ class Row:
     doubled: int = 0
     unknown: int = 0
     window: int = 0  # most sends that were under way at one moment
-    heals_in: float | None = None  # seconds; None: not within the time
+    heals_in: float | None = None  # seconds until senders were served again; None: not within the time
+    caught_up_in: float | None = None  # and until the consumers were no longer behind
     refused: dict[str, int] = field(default_factory=dict)
     left_out: str = ""  # why it was not tried
     numbers: range = field(default_factory=lambda: range(0))
@@ -172,8 +173,10 @@ class Experiment:
         if fault.heal is not None:
             heals_from = monotonic()
             await fault.heal(self._house)
-        if await self._well(HEALS_WITHIN - (monotonic() - heals_from)):
+        if await _until(self._is_served, HEALS_WITHIN - (monotonic() - heals_from)):
             row.heals_in = monotonic() - heals_from
+        if await self._well(HEALS_WITHIN - (monotonic() - heals_from)):
+            row.caught_up_in = monotonic() - heals_from
         row.window = self._under_way
         after = await self._ask("state")
         row.numbers = range(before["offered"], after["offered"])
@@ -189,7 +192,7 @@ class Experiment:
         )
         row.in_time = taken["in_time"]
         print(
-            f"{row.name}: heals in {row.heals_in}, {row.meanwhile} meanwhile, refused {row.refused}",
+            f"{row.name}: heals in {row.heals_in}, caught up in {row.caught_up_in}, {row.meanwhile} meanwhile, refused {row.refused}",
             flush=True,
         )
         await self._all_up()

@@ -41,7 +41,7 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     heads = ("Fault", "offered", "acknowledged", "meanwhile", "in the log", "lost", "doubled",
-             "unknown sends", "under way", "refused, sent again", "time to heal")  # fmt: skip
+             "unknown sends", "under way", "refused, sent again", "time to heal", "caught up after")  # fmt: skip
     yield _line(heads)
     yield _line(["---", *["---:"] * (len(heads) - 1)])
     for row in found.rows:
@@ -51,8 +51,9 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         "*Meanwhile*: acknowledged while the fault lasted. *Unknown sends*: replies of which nobody can say whether "
         "the provider has them; they are shown to people and not repeated. *Under way*: the most sends that were "
         "claimed and not settled at one moment, which bounds the unknown. *Time to heal*: until no sender has waited "
-        "for longer than a second and every consumer is less than five seconds behind the log; from the fault "
-        "where the house helps itself, else from the moment when the cause was gone."
+        "for longer than a second. *Caught up*: until, beside the load that goes on, every consumer is less than five "
+        "seconds behind the log again. Both count from the fault where the house helps itself, else from the moment "
+        "when the cause was gone."
     )
     yield ""
     yield "## The whole run"
@@ -90,7 +91,7 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
 
 def _cells(row: Row) -> list[str]:
     if row.left_out:
-        return [row.title, f"not tried: {row.left_out}", *[""] * 9]
+        return [row.title, f"not tried: {row.left_out}", *[""] * 10]
     return [
         row.title,
         f"{row.offered:,}",
@@ -103,6 +104,7 @@ def _cells(row: Row) -> list[str]:
         str(row.window),
         ", ".join(f"{count} × {said}" for said, count in sorted(row.refused.items())) or "none",
         "not healed" if row.heals_in is None else f"{row.heals_in:.1f} s",
+        f"more than {HEALS_WITHIN:.0f} s" if row.caught_up_in is None else f"{row.caught_up_in:.1f} s",
     ]
 
 
