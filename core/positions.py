@@ -81,6 +81,13 @@ class Positions:
         self.head = 0
         self.digested = 0
         self.parked = 0
+        self._passed = 0
+
+    @property
+    def passed(self) -> int:
+        """Every entry up to here has been digested, in every lane. It never goes back."""
+        self._passed = max(self._passed, self.head - self.lag)
+        return self._passed
 
     @property
     def lag(self) -> int:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Protocol
 
 import aiohttp
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.catalog import CATALOG
 from core.accounts import AccountBook
@@ -24,6 +25,7 @@ from core.intake import Intake
 from core.jobs import PRESSED, Job, JobRunner
 from core.leases import Leases
 from core.live import Tail
+from core.log import reader
 from core.log.seals import Sealer
 from core.log.writer import LogWriter
 from core.metrics import Metrics
@@ -116,6 +118,15 @@ class Hub:
     def consumers(self) -> tuple[Positions, ...]:
         return (self.crm, self.search)
 
+    async def told(self, session: AsyncSession) -> int:
+        """How far what the session reads next is complete: a console that loads it wants all that comes after.
+
+        The log's own end would be too far while the CRM is behind; before anything is known of the CRM it has to do.
+        """
+        passed = self.crm.passed
+        head = await reader.head(session)
+        return min(head, passed) if passed else head
+
     async def caught_up(self) -> None:
         """Return when every consumer has digested what is in the log now."""
         for consumer in self.consumers:
@@ -193,6 +204,7 @@ async def _build(
     }
     pressure = Pressure(lambda: writer.rate, bus)
     crm, search = _consumers(roles, db, book, writer, pressure, live, bus, tickets, traces, clock)
+    live.digested = lambda: crm.passed
     runner = JobRunner(db, work, clock, pressure=pressure, limits=accounts.limits, backlog=lambda: crm.lag)
     live.on_queued(runner.wake)
     sealer = Sealer(db, clock)

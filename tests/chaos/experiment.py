@@ -192,7 +192,8 @@ class Experiment:
         )
         row.in_time = taken["in_time"]
         print(
-            f"{row.name}: heals in {row.heals_in}, caught up in {row.caught_up_in}, {row.meanwhile} meanwhile, refused {row.refused}",
+            f"{row.name}: heals in {row.heals_in}, caught up in {row.caught_up_in},"
+            f" {row.meanwhile} meanwhile, refused {row.refused}",
             flush=True,
         )
         await self._all_up()

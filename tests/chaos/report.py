@@ -53,7 +53,7 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         "claimed and not settled at one moment, which bounds the unknown. *Time to heal*: until no sender has waited "
         "for longer than a second. *Caught up*: until, beside the load that goes on, every consumer is less than five "
         "seconds behind the log again. Both count from the fault where the house helps itself, else from the moment "
-        "when the cause was gone."
+        "when the cause was gone; nobody looks before the fault's own seconds are over."
     )
     yield ""
     yield "## The whole run"

@@ -214,3 +214,15 @@ async def test_a_batch_that_reaches_beyond_the_head_is_digested_once(
             accepted = await writer.write(message(text=text))
             await runner.processed(shard_of(message().address), accepted.seq)
     assert dict(ledger.tries) == {"first": 1, "second": 1, "third": 1}
+
+
+async def test_what_has_passed_is_complete_and_never_goes_back(db: Database, writer: LogWriter) -> None:
+    async with _runner(db, writer, Ledger()) as runner:
+        await writer.write_all([message(address=address) for address in _phones(6)])
+        await runner.caught_up()
+        assert runner.passed == runner.head == 6
+        lane = runner.lanes[0]
+        lane.position, lane.is_working = 2, True  # it rested since then, and has just got work
+        assert runner.lag == 4
+        assert runner.passed == 6
+        lane.is_working = False

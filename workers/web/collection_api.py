@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import parties
 from core.errors import BadInput, Conflict, NotFound
-from core.log import reader
 from core.tables import Party
 from core.users import User
 from core.words import say
@@ -214,7 +213,7 @@ async def _grid(request: web.Request) -> web.Response:
     wanted = _wanted(hub, user, query)
     published = hub.book.current
     async with hub.db.read() as session:
-        head = await reader.head(session)
+        head = await hub.told(session)
         totals = await grid.totals(session, published.blueprint, wanted)
         page = await grid.page(session, published.blueprint, wanted, after, query.limit)
     locale = locale_of(request)

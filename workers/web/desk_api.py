@@ -79,7 +79,7 @@ async def _boot(request: web.Request) -> web.Response:
     async with hub.db.read() as session:
         viewer = await viewer_of(request, session, user)
         colleagues = await users.all_users(session)
-        head = await reader.head(session)
+        head = await hub.told(session)
     return answer(_boot_data(hub, viewer, user, colleagues, head))
 
 
@@ -181,7 +181,7 @@ async def _inbox(request: web.Request) -> web.Response:
         raise BadInput("There is no such view.", views=[each.value for each in View]) from None
     queue = request.query.get("queue", "")
     async with hub.db.read() as session:
-        head = await reader.head(session)
+        head = await hub.told(session)
         viewer = await viewer_of(request, session, user)
         rows, following = await inbox.page(
             session,
@@ -209,7 +209,7 @@ async def _timeline(request: web.Request) -> web.Response:
     user = require(request, "interaction.read")
     before = _number(request, "before", 0, 2**62) or None
     async with hub.db.read() as session:
-        head = await reader.head(session)
+        head = await hub.told(session)
         viewer = await viewer_of(request, session, user)
         party = await parties.root(session, party_id(request))
         lines, following = await timeline.page(

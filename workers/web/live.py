@@ -129,10 +129,22 @@ class LiveHub:
         self._counts_due = False
         self._queued: Callable[[], None] = lambda: None
         self.on_shown: Shown | None = None
-        self.head = 0
+        self.head = 0  # of the log, as the tail has it
+        self.digested: Callable[[], int] = lambda: self.head
+        self._resumable = 0
         self.is_database_away = False
         self.spooled: Callable[[], int] = lambda: 0  # entries that wait on this host for the database
         self.frames = 0
+
+    @property
+    def resumable(self) -> int:
+        """What a console that comes back may say it has seen: rows up to here have been made, and told.
+
+        It is less than the log's head while the CRM is behind: entries that it has not digested will still change rows
+        under their own, lower numbers. It never goes back.
+        """
+        self._resumable = max(self._resumable, min(self.head, self.digested()))
+        return self._resumable
 
     # What feeds it.
 
@@ -188,7 +200,7 @@ class LiveHub:
         """Send what the console missed since its last frame; too much of it becomes `reload`."""
         since = console.since if console.since is not None else console.head
         console.since = None
-        head = max(self.head, console.head)
+        head = max(self.resumable, console.head, since)
         frame: dict[str, Any] = {"head": head}
         if since and head - since > _LONGEST_RESUME:
             frame["reload"] = True
@@ -247,7 +259,7 @@ class LiveHub:
             self.presence.beat()
             reachable = await self._db.is_reachable() if self._consoles else True
             service = {"database": "ok" if reachable else "away", "spooled": self.spooled()}
-            frame = orjson.dumps({"head": self.head, "at": moment(self._clock()), "service": service})
+            frame = orjson.dumps({"head": self.resumable, "at": moment(self._clock()), "service": service})
             for console in list(self._consoles):
                 await console.send(frame)
             if self._counts_due:
@@ -264,14 +276,15 @@ class LiveHub:
         async with self._db.read() as session:
             counts = await self._count(session, staged)
             frames = await self._frames(session, staged, list(groups), counts)
+        head = self.resumable
         for watch, consoles in groups.items():
             frame = frames.get(watch)
             if frame is None:
                 continue
-            encoded = orjson.dumps({"head": self.head, **frame})
+            encoded = orjson.dumps({"head": head, **frame})
             self.frames += len(consoles)
             for console in consoles:
-                console.head = self.head
+                console.head = head
                 await console.send(encoded)
         if self.on_shown is not None:
             self.on_shown(_lines_shown(groups, frames), started)

@@ -77,7 +77,7 @@ async def _live(request: web.Request) -> web.WebSocketResponse:
         locale=locale,
         sees_numbers=sees,
         watch=Watch(locale=locale, sees_numbers=sees),
-        head=hub.live.head,
+        head=hub.live.resumable,
     )
     sockets = request.app[SOCKETS]
     sockets.add(socket)
@@ -115,7 +115,7 @@ async def _take(live: LiveHub, console: Console, text: str) -> None:
         case _Presence():
             live.be_present(console, op.party, op.state)
         case _Ping():
-            await console.send(b'{"head":%d}' % live.head)
+            await console.send(b'{"head":%d}' % live.resumable)
 
 
 async def close_all(app: web.Application) -> None:

@@ -46,6 +46,19 @@ async def test_a_console_is_told_that_the_database_is_away(monkeypatch: pytest.M
     assert await _told(away, 12) == {"database": "away", "spooled": 12}
 
 
+async def test_a_console_that_comes_back_has_seen_no_more_than_the_crm_has_digested() -> None:
+    db = Database("sqlite+aiosqlite://")
+    hub = LiveHub(db, Book(), lambda: NOON)
+    hub.head = 10
+    hub.digested = lambda: 7
+    assert hub.resumable == 7
+    hub.digested = lambda: 4  # a lane that rested for long has work again
+    assert hub.resumable == 7
+    hub.digested = lambda: 12  # the tail of this process is the one behind
+    assert hub.resumable == 10
+    await db.close()
+
+
 async def test_a_console_is_told_that_all_is_well(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
     monkeypatch.setattr("workers.web.live.HEARTBEAT", 0.01)
     assert await _told(postgres_url, 0) == {"database": "ok", "spooled": 0}
