@@ -41,7 +41,7 @@ _LOOK_EVERY: Final = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """What one fault did. Counts are of the messages that became due from its beginning until all was well again."""
+    """What one fault did. Counts are of the messages that became due from its beginning until senders were served."""
 
     name: str
     title: str
@@ -175,10 +175,10 @@ class Experiment:
             await fault.heal(self._house)
         if await _until(self._is_served, HEALS_WITHIN - (monotonic() - heals_from)):
             row.heals_in = monotonic() - heals_from
+        after = await self._ask("state")
         if await self._well(HEALS_WITHIN - (monotonic() - heals_from)):
             row.caught_up_in = monotonic() - heals_from
         row.window = self._under_way
-        after = await self._ask("state")
         row.numbers = range(before["offered"], after["offered"])
         row.offered = len(row.numbers)
         row.meanwhile = meanwhile["taken"] - before["taken"]

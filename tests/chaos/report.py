@@ -37,7 +37,7 @@ def _page(found: Found, lasts: float, here: dict[str, Any]) -> Iterator[str]:
         f"{RATE:.0f} messages/s from {SENDERS} senders, who come through the proxy over TLS and send again whatever is "
         "not answered with 2xx. Messages become due at that rate whatever happens; "
         f"{ANSWERED:.0%} of them report stock and are answered, the others say thanks. Each fault lasts {lasts:g} s; "
-        "the counts are of the messages that became due from its beginning until all was well again."
+        "the counts are of the messages that became due from its beginning until senders were served again."
     )
     yield ""
     heads = ("Fault", "offered", "acknowledged", "meanwhile", "in the log", "lost", "doubled",
