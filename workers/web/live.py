@@ -198,13 +198,14 @@ class LiveHub:
 
     async def catch_up(self, console: Console) -> None:
         """Send what the console missed since its last frame; too much of it becomes `reload`."""
+        has_been_here = console.since is not None or console.head > 0
         since = console.since if console.since is not None else console.head
         console.since = None
         head = max(self.resumable, console.head, since)
         frame: dict[str, Any] = {"head": head}
-        if since and head - since > _LONGEST_RESUME:
+        if has_been_here and head - since > _LONGEST_RESUME:
             frame["reload"] = True
-        elif since:
+        elif has_been_here:
             frame |= await self._missed(console, max(since - _OVERLAP, 0))
         if console.watch.party is not None:
             frame["presence"] = {str(console.watch.party): self.presence.of(console.watch.party)}
