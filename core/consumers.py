@@ -91,12 +91,14 @@ class ConsumerRunner(Positions):
         async with self._db.read() as session:
             rows = await session.execute(select(Cursor).where(col(Cursor.consumer) == self.name))
             self._stored = {cursor.lane: cursor.seq for cursor in rows.scalars()}
-            self.head = await reader.head(session)
+            head = await reader.head(session)
         for lane in self.lanes:
             lane.position = self._stored.get(lane.number, 0)
+            lane.woken.set()
+        # Only now: a head without lanes that are awake would say that everything has been digested.
+        self.head = max(self.head, head)
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
-                lane.woken.set()
                 group.create_task(self._run_lane(lane))
             if lease is not None:
                 group.create_task(self._show())

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _KEPT = 4_096  # entries in memory, so that a busy hub does not read back what it has just written
 _PAGE = 500
 _GATHER = (
-    0.02  # seconds after a look into the database: there the entries of other processes come in many commits
+    0.02  # seconds after a look into the database, where entries of other processes come commit by commit
 )
 
 Sink = Callable[[Sequence[Logged]], None]

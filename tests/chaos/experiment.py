@@ -33,9 +33,7 @@ _RECOVERS: Final = 5.0  # about how long it takes
 _ANSWERS: Final = 9  # that each shop gets in a run
 _AGREES_WITHIN: Final = 15.0  # longer than a console takes to notice that its line is dead
 _SOON: Final = 1.0  # a sender is served when none of his messages waits for longer
-_BEHIND: Final = (
-    5.0  # and a consumer keeps up when it is so many seconds behind: the house fills its processors
-)
+_BEHIND: Final = 5.0  # and a consumer keeps up when it is so many seconds behind, on processors that are full
 _LOOK_EVERY: Final = 0.1
 
 

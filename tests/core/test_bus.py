@@ -1,6 +1,7 @@
 """The bus: words reach the other processes, in their order, and nobody stands still when Redis goes."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -58,7 +59,11 @@ async def test_other_topics_are_not_heard(redis_url: str) -> None:
 
 async def test_a_listener_that_fails_does_not_end_the_bus(redis_url: str) -> None:
     bus = RedisBus(redis_url)
-    bus.hear(Topic.LOG, lambda payload: 1 // 0)  # type: ignore[arg-type]
+
+    def fail(payload: bytes) -> None:
+        raise ValueError(payload)
+
+    bus.hear(Topic.LOG, fail)
     ear = Ear(bus, Topic.LOG)
     async with running(bus.run()):
         await ear.until(lambda heard: heard == [b""])
@@ -95,5 +100,6 @@ async def test_the_intake_of_another_process_counts_for_a_while(redis_url: str) 
         busy.say(above=2_000)
         busy.say(above=700)
         await ear.until(lambda heard: len(heard) == 2)
-    assert digesting() in (1_500, 0), "with many cores nobody has to make room"
+    has_room = (os.cpu_count() or 1) >= 4
+    assert digesting() == (0 if has_room else 1_500)
     assert busy() == 1_500

@@ -216,6 +216,25 @@ async def test_a_batch_that_reaches_beyond_the_head_is_digested_once(
     assert dict(ledger.tries) == {"first": 1, "second": 1, "third": 1}
 
 
+async def test_before_a_lane_has_begun_nothing_has_passed(db: Database, writer: LogWriter) -> None:
+    await writer.write_all([message(address=address) for address in _phones(6)])
+    runner = ConsumerRunner(db, Ledger(), clock=lambda: NOON)
+    seen: list[int] = []
+    real = db.read
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[AsyncSession]:
+        async with real() as session:
+            yield session
+        seen.append(runner.passed)
+
+    db.read = watched  # type: ignore[method-assign]
+    async with running(runner.run()), asyncio.timeout(30):
+        await runner.caught_up()
+    assert seen[0] == 0
+    assert runner.passed == 6
+
+
 async def test_what_has_passed_is_complete_and_never_goes_back(db: Database, writer: LogWriter) -> None:
     async with _runner(db, writer, Ledger()) as runner:
         await writer.write_all([message(address=address) for address in _phones(6)])

@@ -533,6 +533,7 @@ async def test_a_socket_takes_no_nonsense_and_stays(served: Served, browser: Bro
             "{",
             "[" * 2_000,
             '{"op":"hello","since":-1}',
+            '{"op":"hello","since":99999999999999999999}',
             '{"op":"watch","party":"x"}',
             "\ud83d",
         ):

@@ -26,7 +26,7 @@ class _Op(BaseModel):
 
 class _Hello(_Op):
     op: Literal["hello"]
-    since: int | None = Field(default=None, ge=0)
+    since: int | None = Field(default=None, ge=0, le=2**62)
 
 
 class _Inbox(_Op):

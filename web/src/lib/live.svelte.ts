@@ -104,7 +104,7 @@ export class Live {
     const socket = new WebSocket(`${scheme}://${location.host}/api/live?lang=${apiLocale()}`);
     this.#socket = socket;
     socket.onopen = () => {
-      this.#send({ op: 'hello', since: this.head || null });
+      this.#send({ op: 'hello', since: this.head });
       this.#send({ op: 'watch', ...this.#watch });
       this.#listenForSilence();
     };
