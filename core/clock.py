@@ -19,6 +19,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def at_once(recorded_at: datetime) -> datetime:
+    """When what an entry leads to is due: when it was recorded, or now if a clock that was fast has recorded it."""
+    return min(recorded_at, now())
+
+
 class SharedClock:
     """The database's time, carried on by the monotonic clock between two looks.
 

@@ -62,17 +62,14 @@ def queue_message(
     deadline: datetime | None = None,
     meta: dict[str, Any] | None = None,
 ) -> None:
-    """Put a message into the outbox. `by` is the person who wrote it; empty: the hub answers by itself.
-
-    It is due at once: `at` is when its cause was recorded, perhaps by a clock that was fast and has been set right.
-    """
+    """Put a message into the outbox, due `at`. `by` is the person who wrote it; empty: the hub answers by itself."""
     payload = {"text": text, "by": by, "purpose": purpose, "meta": meta or {}}
     outbox.put(
         tx,
         key=key,
         job=SEND,
         payload=payload,
-        due_at=min(at, now()),
+        due_at=at,
         lane=lane,
         account=account,
         address=recipient,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import insert
 
 from core import outbox
+from core.clock import at_once
 from core.log.entries import Logged
 from core.loop_guard import count_answer
 from core.sending import queue_message
@@ -249,7 +250,7 @@ async def _answer(work: Work, entry: Logged, row: Conversation, text: str) -> No
         account=entry.account,
         recipient=entry.address,
         text=text,
-        at=entry.recorded_at,
+        at=at_once(entry.recorded_at),
         cause_seq=entry.seq,
         deadline=entry.recorded_at + ANSWER_WITHIN,
     )
@@ -271,7 +272,7 @@ async def _keep_attachments(work: Work, entry: Logged) -> None:
             key=f"fetch:{entry.seq}:{part}",
             job="fetch",
             payload={"file": str(file.id), "url": attachment["url"], "seq": entry.seq, **attachment},
-            due_at=entry.recorded_at,
+            due_at=at_once(entry.recorded_at),
             account=entry.account,
             address=entry.address,
             cause_seq=entry.seq,

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from core import outbox, parties
+from core.clock import at_once
 from core.consumers import ActRefused
 from core.errors import Conflict, NotFound
 from core.log.entries import Logged
@@ -69,7 +70,7 @@ async def _reply(work: Work, entry: Logged) -> None:
         account=act["account"],
         recipient=recipient,
         text=entry.text,
-        at=entry.recorded_at,
+        at=at_once(entry.recorded_at),
         cause_seq=entry.seq,
         by=act["by"],
         deadline=entry.recorded_at + _REPLY_WITHIN,

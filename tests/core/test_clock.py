@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from core import clock
-from core.clock import SharedClock, now
+from core.clock import SharedClock, at_once, now
 
 HOUR = timedelta(hours=1)
 CLOSE = timedelta(seconds=5)
@@ -42,3 +42,9 @@ async def test_a_small_difference_is_left_so_that_time_does_not_run_backwards() 
         await shared.look()
         assert shared() >= before
         before = shared()
+
+
+def test_what_a_fast_clock_has_recorded_is_due_at_once() -> None:
+    assert at_once(now() + HOUR) <= now()
+    before = now() - HOUR
+    assert at_once(before) == before

@@ -10,11 +10,8 @@ from sqlalchemy import text
 
 from core import outbox
 from core.claims import Claimed, adopt, claim
-from core.clock import now
 from core.database import Database
 from core.outbox import CLAIM, ItemState, Lane, Retry, Settled
-from core.sending import queue_message
-from core.values import Address
 from tests.support.entries import NOON
 from tests.support.outbox import fill, put, states
 
@@ -126,18 +123,3 @@ async def _plans(db: Database) -> list[str]:
             await tx.session.execute(text("ANALYZE outbox"))
         found = [await tx.session.execute(text(explain + query)) for query in asked]
         return ["".join(f"{row[-1]}\n" for row in rows) for rows in found]
-
-
-async def test_a_message_that_a_fast_clock_has_recorded_is_due_at_once(db: Database) -> None:
-    ahead = now() + timedelta(hours=1)
-    async with db.begin() as tx:
-        queue_message(
-            tx,
-            key="k",
-            account="a",
-            recipient=Address("tel", "+8613800000000"),
-            text="R",
-            at=ahead,
-            cause_seq=1,
-        )
-    assert [item.payload["text"] for item in (await claim(db, now(), 10)).items] == ["R"]

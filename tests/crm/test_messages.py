@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col
 
+from core.clock import now
 from core.loop_guard import MOST_ANSWERS
 from core.tables import Consent, Endpoint, File, OutboxItem, Party
 from core.values import Attachment
@@ -224,3 +225,11 @@ async def test_spans_count_code_points_also_behind_signs_beyond_the_first_plane(
     await light_hub.sms(text)
     spans = [text[row.span_start : row.span_end] for row in await light_hub.observations(shop)]
     assert spans == ["12条"]
+
+
+async def test_an_answer_does_not_wait_for_a_clock_that_was_fast(hub: DeskHub) -> None:
+    await hub.shop()
+    hub.clock.forward(timedelta(days=4_000))
+    assert len((await hub.sms("KC 101 3")).replies) == 1
+    (item,) = await hub.rows(OutboxItem)
+    assert item.due_at <= now()
